@@ -1,0 +1,264 @@
+"""Every error that backroom raises, in one tree.
+
+    BackroomError
+    ├── Refused                  the call was wrong or can't be accepted; nothing was stored
+    │   ├── UnknownFlow          no flow of that name is registered
+    │   ├── InvalidInput         arguments don't fit the flow's signature
+    │   ├── NotStorable          a value can't be stored; names the path inside it
+    │   ├── TooLarge             a value is larger than the hard limit
+    │   ├── InvalidTime          a delay, time or time-out that can't be
+    │   ├── MailboxFull          too many unread events wait for one run
+    │   ├── RunNotFound          no run has that id
+    │   ├── RunEnded             the run is in a final state already
+    │   └── Busy                 the intake is full; nothing was stored, try again
+    ├── StoreError               the database said no, or said nothing
+    │   ├── StoreUnavailable     missing, unreachable, read-only
+    │   ├── StoreFull            the disk (or quota) is full
+    │   ├── SchemaError          not migrated, or newer than this program
+    │   └── OutcomeUnknown       the connection broke at the commit; not known whether it took
+    ├── FlowError                raised inside flows, or by `result()`
+    │   ├── StepFailed           a step has used up its retries
+    │   ├── TimedOut             a step or a run took longer than its time-out
+    │   ├── RunFailed            the awaited run ended failed
+    │   ├── RunCancelled         the awaited run ended cancelled
+    │   ├── AmbiguousStep        concurrent calls whose order a replay can't know
+    │   ├── CodeMismatch         a kept result doesn't fit the code that now asks for it
+    │   └── NotInFlow            a durable wait outside of a flow
+    └── LeaseLost                this attempt no longer holds its run: stop quietly
+
+A message says the cause, then the remedy. Ids travel as attributes, never only inside the text.
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "AmbiguousStep",
+    "BackroomError",
+    "Busy",
+    "CodeMismatch",
+    "FlowError",
+    "InvalidInput",
+    "InvalidTime",
+    "LeaseLost",
+    "MailboxFull",
+    "NotInFlow",
+    "NotStorable",
+    "OutcomeUnknown",
+    "Refused",
+    "RunCancelled",
+    "RunEnded",
+    "RunFailed",
+    "RunNotFound",
+    "SchemaError",
+    "StepFailed",
+    "StoreError",
+    "StoreFull",
+    "StoreUnavailable",
+    "TimedOut",
+    "TooLarge",
+    "UnknownFlow",
+]
+
+
+class BackroomError(Exception):
+    """The root of all errors of backroom."""
+
+
+class Refused(BackroomError):
+    """The call was wrong or can't be accepted now; nothing of it was stored."""
+
+
+class UnknownFlow(Refused):
+    """No flow of that name is registered with this application."""
+
+    def __init__(self, name: str, known: tuple[str, ...] = ()) -> None:
+        self.name = name
+        self.known = known
+        has = ", ".join(sorted(known)) or "none"
+        super().__init__(
+            f"No flow is named {name!r} here. Import the module that defines it before this call, "
+            f"or correct the name; known flows: {has}."
+        )
+
+
+class InvalidInput(Refused):
+    """The arguments don't fit the flow's signature and types."""
+
+
+class NotStorable(Refused):
+    """A value can't be stored and read back with its type kept.
+
+    `path` leads to the offending part, written like Python: `order.lines[3].price`.
+    """
+
+    def __init__(self, path: str, reason: str, remedy: str) -> None:
+        self.path = path
+        super().__init__(f"{path} can't be stored: {reason}. {remedy}")
+
+
+class TooLarge(Refused):
+    """A value is larger than the hard limit. `size_bytes` and `limit_bytes` tell by how much."""
+
+    def __init__(self, what: str, size_bytes: int, limit_bytes: int) -> None:
+        self.size_bytes = size_bytes
+        self.limit_bytes = limit_bytes
+        super().__init__(
+            f"{what} takes {size_bytes:,} bytes, more than the limit of {limit_bytes:,}. "
+            "Store it as a file or a row of your own and pass its name."
+        )
+
+
+class InvalidTime(Refused):
+    """A delay, time or time-out that can't be."""
+
+
+class MailboxFull(Refused):
+    """The run has as many unread events as it may have."""
+
+    def __init__(self, run_id: str, limit: int) -> None:
+        self.run_id = run_id
+        self.limit = limit
+        super().__init__(
+            f"Run {run_id} has {limit:,} unread events, the limit. "
+            "Emit again once it has read some, or cancel it."
+        )
+
+
+class RunNotFound(Refused):
+    """No run has that id."""
+
+    def __init__(self, run_id: str) -> None:
+        self.run_id = run_id
+        super().__init__(
+            f"There is no run {run_id}. Check the id, and that this program uses the database "
+            "the run was started in; finished runs are removed after their retention."
+        )
+
+
+class RunEnded(Refused):
+    """The run is in a final state already and can't take what was asked of it."""
+
+    def __init__(self, run_id: str, state: str, asked: str) -> None:
+        self.run_id = run_id
+        self.state = state
+        super().__init__(f"Run {run_id} is {state} and can't {asked}. Start a new run instead.")
+
+
+class Busy(Refused):
+    """The intake is full. Nothing of this call was stored: wait a moment and try again."""
+
+
+class StoreError(BackroomError):
+    """The database said no, or said nothing."""
+
+
+class StoreUnavailable(StoreError):
+    """The database is missing, unreachable, read-only, or not to be opened."""
+
+
+class StoreFull(StoreError):
+    """The disk or quota behind the database is full. What was accepted before is safe."""
+
+
+class SchemaError(StoreError):
+    """Our tables are missing, or newer than this program."""
+
+
+class OutcomeUnknown(StoreError):
+    """The connection broke while committing; only a look can tell whether it took."""
+
+
+class FlowError(BackroomError):
+    """Raised inside flows, or to whoever asks for a result."""
+
+
+class StepFailed(FlowError):
+    """A step has used up its retries.
+
+    Raised in the flow, the same way on every replay: `step` is the step's name, `kind` the
+    qualified name of the error's class, `message` its text. In the attempt that saw it happen,
+    `__cause__` is the error itself.
+    """
+
+    def __init__(self, step: str, kind: str, message: str, tries: int) -> None:
+        self.step = step
+        self.kind = kind
+        self.message = message
+        self.tries = tries
+        tried = "once" if tries == 1 else f"{tries} times"
+        super().__init__(f"Step {step} failed, tried {tried}: {kind}: {message}")
+
+    def caused_by(self, error: type[BaseException]) -> bool:
+        """Whether the step ended with exactly this class of error; holds on replay too."""
+        return self.kind == kind_of(error)
+
+
+class TimedOut(FlowError):
+    """A step or a run took longer than its time-out."""
+
+
+class RunFailed(FlowError):
+    """The awaited run ended failed. `kind` and `message` describe its error."""
+
+    def __init__(self, run_id: str, kind: str, message: str) -> None:
+        self.run_id = run_id
+        self.kind = kind
+        self.message = message
+        super().__init__(f"Run {run_id} failed: {kind}: {message}")
+
+
+class RunCancelled(FlowError):
+    """The awaited run was cancelled."""
+
+    def __init__(self, run_id: str, reason: str = "") -> None:
+        self.run_id = run_id
+        self.reason = reason
+        super().__init__(f"Run {run_id} was cancelled{': ' + reason if reason else ''}.")
+
+
+class AmbiguousStep(FlowError):
+    """Concurrent calls whose order a replay can't know."""
+
+    def __init__(self, step: str) -> None:
+        self.step = step
+        super().__init__(
+            f"{step} was called from a task or thread that backroom didn't start, so a replay "
+            "can't tell this call from its siblings. Use backroom.gather(...) for the parallel "
+            f"part, or give the call a name of its own: {step}.using(key=...)(...)."
+        )
+
+
+class CodeMismatch(FlowError):
+    """A kept result doesn't fit the code that now asks for it; the run waits for a person."""
+
+    def __init__(self, address: str, what: str) -> None:
+        self.address = address
+        super().__init__(
+            f"The code no longer matches what is kept at {address}: {what}. Deploy code that "
+            "fits, then retry the run; or cancel it and start a new one."
+        )
+
+
+class NotInFlow(FlowError):
+    """A durable wait was used outside of a flow, where nothing could keep it."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(
+            f"{what} works inside a flow only, where the wait can be kept. Call it from a "
+            "function decorated with @app.flow that a worker performs."
+        )
+
+
+class LeaseLost(BackroomError):
+    """This attempt no longer holds its run; another may. Nothing it sends is accepted."""
+
+    def __init__(self, run_id: str, attempt: int) -> None:
+        self.run_id = run_id
+        self.attempt = attempt
+        super().__init__(f"Attempt {attempt} no longer holds run {run_id}.")
+
+
+def kind_of(error: type[BaseException]) -> str:
+    """The name under which a class of errors is kept: `module.Class`, builtins bare."""
+    module = error.__module__
+    return error.__qualname__ if module == "builtins" else f"{module}.{error.__qualname__}"

@@ -1,0 +1,31 @@
+"""Every limit, with its name, default and unit. At a limit backroom refuses; it never drops."""
+
+from __future__ import annotations
+
+__all__ = [
+    "CHAIN_DEPTH",
+    "DELAY_US",
+    "ERROR_CHARS",
+    "INTAKE_OPS",
+    "JSON_DEPTH",
+    "KEY_CHARS",
+    "MAILBOX_EVENTS",
+    "NAME_CHARS",
+    "PAYLOAD_BYTES",
+    "STARTS",
+    "STATUS_CHARS",
+    "STEPS",
+]
+
+PAYLOAD_BYTES = 1024 * 1024  # one input, result or event, as JSON in UTF-8
+JSON_DEPTH = 64  # nesting of lists and mappings in one payload
+KEY_CHARS = 200
+NAME_CHARS = 200  # flows, steps, queues, events
+ERROR_CHARS = 4096  # an error's text and traceback, each; what is longer is cut in the middle
+STATUS_CHARS = 500
+STEPS = 10_000  # checkpoints of one run
+MAILBOX_EVENTS = 1_000  # unread events of one run
+CHAIN_DEPTH = 32  # runs started by runs started by runs …
+DELAY_US = 10 * 366 * 24 * 3600 * 1_000_000  # ten years
+STARTS = 3  # claims without progress after which a run that kills its worker is set aside
+INTAKE_OPS = 100_000  # calls of one process that wait for the database's writer

@@ -1,0 +1,194 @@
+"""Runs, steps, waits and events as values.
+
+Two units run through all of them. Times are whole microseconds since 1970 UTC on the database's
+clock and end in `_at`; lengths of time are whole microseconds and end in `_us`. Payloads (inputs,
+results, events, errors) are JSON text made by `flows/codec.py`; nobody below that room looks inside.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from backroom.records.states import State
+
+__all__ = [
+    "FOREVER",
+    "AttemptRow",
+    "Claimed",
+    "Claims",
+    "Mail",
+    "NewRun",
+    "RunRow",
+    "Started",
+    "StepRow",
+    "WaitRow",
+    "WorkerRow",
+]
+
+FOREVER = 2**63 - 1
+"""The time that never comes: `available_at` of a run that only an event can wake."""
+
+
+@dataclass(frozen=True, slots=True)
+class NewRun:
+    """A run about to be stored. Its id is made before the first try, so a try can be repeated."""
+
+    id: str
+    flow: str
+    input: str = "{}"
+    queue: str = "default"
+    priority: int = 5  # 0, the most urgent, to 9
+    key: str | None = None  # same flow and key: same run
+    delay_us: int = 0  # counted by the database's clock from the moment of storing
+    at: int | None = None  # or an absolute time; then delay_us is ignored
+    timeout_us: int | None = None  # for the whole run, from the time it is due
+    parent_id: str | None = None  # the run to wake when this one ends, and that cancels it
+    cause_id: str | None = None  # the run whose code started this one, attached or not
+    root_id: str | None = None  # first run of the chain of causes; None: this one
+    depth: int = 0  # length of the chain of causes
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """The answer to a start: the run's id, and whether this call made it (else the key's run)."""
+
+    run_id: str
+    created: bool
+
+
+@dataclass(frozen=True, slots=True)
+class StepRow:
+    """A checkpoint, or the record of a step that is still trying.
+
+    kind:   step, event, child, first, gather, start (a run started by the flow), value
+    state:  done, failed (final), trying (tries so far failed; no result yet)
+    error:  JSON text {"kind", "message", "traceback"?}
+    """
+
+    address: str
+    name: str
+    kind: str
+    state: str
+    result: str | None = None
+    error: str | None = None
+    fingerprint: str | None = None
+    tries: int = 1
+    started_at: int = 0
+    finished_at: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class WaitRow:
+    """One thing a run waits for.
+
+    kind:  timer (nothing but its time), event (name = the event's), child (name = the run's id),
+           retry (a step's backoff; name = the step's)
+    The time is either `delay_us` from the moment of storing or, when known, `due_at`; neither:
+    it can wait for ever. Rows read from the store always carry `due_at` (FOREVER where none).
+    """
+
+    address: str
+    kind: str
+    name: str = ""
+    delay_us: int | None = None
+    due_at: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Mail:
+    """An event that lies unread in a run's mailbox."""
+
+    id: str
+    run_id: str
+    name: str
+    payload: str
+    created_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """A run as a worker gets it: all that is needed to perform it, in one value.
+
+    `steps`, `waits`, `mail` and `ended` (the child runs waited for that have ended) are preloaded
+    for every run that was claimed before; a first attempt has none.
+    """
+
+    id: str
+    flow: str
+    input: str
+    queue: str
+    attempt: int  # the fencing token: rises with every claim
+    starts: int  # claims since the last progress, this one included
+    failures: int  # failed attempts of the whole run so far (flow-level retries)
+    now: int  # the database's clock at the claim
+    parent_id: str | None = None
+    root_id: str | None = None
+    depth: int = 0
+    key: str | None = None
+    created_at: int = 0
+    deadline_at: int | None = None
+    cancel_reason: str | None = None  # not None: somebody asked to cancel it
+    steps: tuple[StepRow, ...] = ()
+    waits: tuple[WaitRow, ...] = ()
+    mail: tuple[Mail, ...] = ()
+    ended: tuple[RunRow, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Claims:
+    """The answer to a claim."""
+
+    runs: tuple[Claimed, ...]
+    now: int
+    next_due_at: int | None = None  # when the next run of these queues comes due; None: unknown
+
+
+@dataclass(frozen=True, slots=True)
+class RunRow:
+    """A run as people see it: what the view `runs` shows."""
+
+    id: str
+    flow: str
+    queue: str
+    state: State
+    priority: int
+    key: str | None
+    attempt: int
+    input: str
+    result: str | None
+    error: str | None
+    progress: float | None
+    status: str | None
+    created_at: int
+    available_at: int | None
+    started_at: int | None
+    finished_at: int | None
+    parent_id: str | None
+    cause_id: str | None
+    worker: str | None
+    cancel_reason: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptRow:
+    """An attempt that ended otherwise than well: failed, lost (its worker died), handed_back."""
+
+    run_id: str
+    attempt: int
+    worker: str | None
+    started_at: int
+    ended_at: int
+    outcome: str
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerRow:
+    """A worker as it stands in the database. `name` is for people, `id` is new at every start."""
+
+    id: str
+    name: str
+    lease_until: int = 0
+    started_at: int = 0
+    concurrency: int = 0
+    bell: str = ""  # where its doorbell can be rung ("127.0.0.1:40613"), if anywhere

@@ -1,0 +1,162 @@
+"""The store as the engine sees it. Two rooms implement it: `sqlite` and `postgres`.
+
+    Store       knows how to reach the database; makes sessions; migrates. Thread-safe.
+     ├── Session   one connection that writes, used by one thread at a time
+     └── Reader    one connection that only reads, used by one thread at a time
+
+There is no clock here but the database's: every statement that needs the time takes it from the
+database's one clock (`backroom_clock`, a view on SQLite; `backroom.now_us()`, a function on
+PostgreSQL). Tests move it with `Store.move_clock`; nothing else ever does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from backroom.records.runs import AttemptRow, Mail, NewRun, RunRow, Started, StepRow, WaitRow, WorkerRow
+from backroom.records.states import State
+from backroom.store.verbs import Verb
+
+__all__ = ["Reader", "Session", "Store"]
+
+
+class Session(Protocol):
+    """A writing connection. Opens lazily, reopens after a failure."""
+
+    def apply(self, verbs: Sequence[Verb]) -> list[object]:
+        """Perform the verbs in one transaction and commit; one answer each, in the order given.
+
+        Raises StoreError: StoreUnavailable or StoreFull when it is sure that nothing was committed,
+        OutcomeUnknown when the commit was sent and its answer never came. After a raise the
+        session is usable again (it reconnects at the next call). A deadlock or serialisation
+        failure is retried inside, up to 5 times with a little jitter.
+        """
+        ...
+
+    def close(self) -> None: ...
+
+
+class Reader(Protocol):
+    """A reading connection. Never blocks a writer, never sees uncommitted data."""
+
+    def now(self) -> int: ...
+
+    def run(self, run_id: str) -> RunRow | None: ...
+
+    def find(self, flow: str, key: str) -> str | None:
+        """The id of the run that holds this key."""
+        ...
+
+    def runs(
+        self,
+        *,
+        flow: str | None = None,
+        queue: str | None = None,
+        states: Sequence[State] = (),
+        parent_id: str | None = None,
+        before: str | None = None,
+        limit: int = 50,
+    ) -> list[RunRow]:
+        """Newest first. `before`: the id of the last row of the page before (keyset pages)."""
+        ...
+
+    def steps(self, run_id: str) -> list[StepRow]: ...
+
+    def waits(self, run_id: str) -> list[WaitRow]: ...
+
+    def attempts(self, run_id: str) -> list[AttemptRow]: ...
+
+    def mail(self, run_ids: Sequence[str]) -> list[Mail]:
+        """Unread events of these runs, oldest first."""
+        ...
+
+    def ended(self, run_ids: Sequence[str]) -> list[RunRow]:
+        """Those of these runs that are in a final state."""
+        ...
+
+    def cancelled(self, worker_id: str) -> list[tuple[str, str]]:
+        """(run id, reason) of the runs this worker holds that somebody asked to cancel."""
+        ...
+
+    def workers(self) -> list[WorkerRow]: ...
+
+    def counts(self) -> dict[tuple[str, str], int]:
+        """How many runs per (queue, state), final states included."""
+        ...
+
+    def changed(self) -> bool | None:
+        """Whether any connection has committed since the last call; None: can't be told cheaply."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class Store(Protocol):
+    """One database."""
+
+    dialect: str  # "sqlite" or "postgresql"
+
+    def session(self) -> Session: ...
+
+    def reader(self) -> Reader: ...
+
+    def schema_version(self) -> int | None:
+        """The number of the newest migration applied; None: our tables don't exist."""
+        ...
+
+    def migrate(self) -> list[str]:
+        """Apply what is missing, each migration in its own transaction, safe against a second
+        process that does the same and against a kill in the middle. Answers the names applied.
+        SchemaError when the database is newer than this program or a checksum differs."""
+        ...
+
+    def check_schema(self) -> None:
+        """SchemaError unless the database has exactly the migrations of this program."""
+        ...
+
+    def start_on(self, connection: Any, runs: Sequence[NewRun]) -> list[Started]:
+        """Start runs on the caller's own connection, inside the caller's own open transaction.
+
+        Takes a sqlite3 or psycopg Connection (SQLAlchemy is unwrapped above). Never begins,
+        commits or rolls back. Refused, with nothing written, when no transaction is open on a
+        connection that would commit by itself, or when it leads to another database.
+        """
+        ...
+
+    def emit_on(self, connection: Any, run_id: str, event_id: str, name: str, payload: str) -> None:
+        """Emit on the caller's own connection, likewise. Raises what `Emit` answers."""
+        ...
+
+    def ring(self) -> None:
+        """Ring the doorbell of every worker: a hint that work may be ready. Never raises, never
+        inside a transaction; coalesced."""
+        ...
+
+    def bell(self) -> Bell | None:
+        """A doorbell to listen to, in the caller's thread; None where there is none."""
+        ...
+
+    def move_clock(self, by_us: int) -> None:
+        """Move the database's clock forward by this much, for every process. Tests only."""
+        ...
+
+    def diagnose(self) -> list[tuple[str, str, str]]:
+        """(level, what, remedy) with level ok, warning or error: what `doctor` prints."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class Bell(Protocol):
+    """The worker's end of a doorbell: a file descriptor that becomes readable when it rings."""
+
+    address: str  # goes into WorkerRow.bell; empty where ringing needs no address
+
+    def fileno(self) -> int: ...
+
+    def drain(self) -> None:
+        """Take in whatever rang; never blocks."""
+        ...
+
+    def close(self) -> None: ...

@@ -1,0 +1,135 @@
+-- The tables of backroom, in the application's own database file.
+--
+--   backroom_run      cold: what was asked; one row per run, written once
+--   backroom_live     hot and narrow: where a run stands; gone when it ends
+--   backroom_result   cold: how it ended; one row per ended run, written once
+--   backroom_step     checkpoints          backroom_wait      what parked runs wait for
+--   backroom_event    mailboxes            backroom_progress  progress and status text
+--   backroom_attempt  attempts that failed backroom_worker    workers and their leases
+--   backroom_key      which run holds a key
+--
+-- Times are whole microseconds since 1970 UTC. Payloads are JSON text.
+
+CREATE TABLE backroom_run (
+    id          TEXT PRIMARY KEY NOT NULL,
+    flow        TEXT NOT NULL,
+    queue       TEXT NOT NULL,
+    priority    INTEGER NOT NULL,
+    key         TEXT,
+    input       TEXT NOT NULL,
+    format      INTEGER NOT NULL DEFAULT 1,
+    timeout_us  INTEGER,
+    parent_id   TEXT,
+    cause_id    TEXT,
+    root_id     TEXT,
+    depth       INTEGER NOT NULL DEFAULT 0,
+    created_at  INTEGER NOT NULL
+);
+
+CREATE TABLE backroom_live (
+    id            TEXT PRIMARY KEY NOT NULL,
+    flow          TEXT NOT NULL,
+    queue         TEXT NOT NULL,
+    priority      INTEGER NOT NULL,
+    state         TEXT NOT NULL,
+    available_at  INTEGER NOT NULL,
+    attempt       INTEGER NOT NULL DEFAULT 0,
+    starts        INTEGER NOT NULL DEFAULT 0,
+    failures      INTEGER NOT NULL DEFAULT 0,
+    worker        TEXT,
+    started_at    INTEGER,
+    claimed_at    INTEGER,
+    deadline_at   INTEGER,
+    parent_id     TEXT,
+    cancel_reason TEXT,
+    error         TEXT
+) WITHOUT ROWID;
+
+-- One index serves ready runs, timers, retries and time-outs alike.
+CREATE INDEX backroom_live_due ON backroom_live (queue, priority, available_at, id)
+    WHERE state IN ('ready', 'scheduled', 'waiting');
+CREATE INDEX backroom_live_held ON backroom_live (worker) WHERE state = 'running';
+CREATE INDEX backroom_live_parent ON backroom_live (parent_id) WHERE parent_id IS NOT NULL;
+
+CREATE TABLE backroom_result (
+    run_id      TEXT PRIMARY KEY NOT NULL,
+    state       TEXT NOT NULL,
+    attempt     INTEGER NOT NULL,
+    result      TEXT,
+    error       TEXT,
+    worker      TEXT,
+    started_at  INTEGER,
+    finished_at INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX backroom_result_bad ON backroom_result (state, run_id) WHERE state <> 'succeeded';
+
+CREATE TABLE backroom_key (
+    flow   TEXT NOT NULL,
+    key    TEXT NOT NULL,
+    run_id TEXT NOT NULL,
+    PRIMARY KEY (flow, key)
+) WITHOUT ROWID;
+
+CREATE TABLE backroom_step (
+    run_id      TEXT NOT NULL,
+    address     TEXT NOT NULL,
+    name        TEXT NOT NULL,
+    kind        TEXT NOT NULL,
+    state       TEXT NOT NULL,
+    result      TEXT,
+    error       TEXT,
+    fingerprint TEXT,
+    tries       INTEGER NOT NULL,
+    attempt     INTEGER NOT NULL,
+    started_at  INTEGER NOT NULL,
+    finished_at INTEGER NOT NULL,
+    PRIMARY KEY (run_id, address)
+) WITHOUT ROWID;
+
+CREATE TABLE backroom_wait (
+    run_id  TEXT NOT NULL,
+    address TEXT NOT NULL,
+    kind    TEXT NOT NULL,
+    name    TEXT NOT NULL,
+    due_at  INTEGER NOT NULL,
+    PRIMARY KEY (run_id, address)
+) WITHOUT ROWID;
+
+CREATE TABLE backroom_event (
+    id          TEXT PRIMARY KEY NOT NULL,
+    run_id      TEXT NOT NULL,
+    name        TEXT NOT NULL,
+    payload     TEXT NOT NULL,
+    created_at  INTEGER NOT NULL,
+    consumed_at INTEGER,
+    consumed_by TEXT
+) WITHOUT ROWID;
+CREATE INDEX backroom_event_unread ON backroom_event (run_id, name, created_at, id)
+    WHERE consumed_at IS NULL;
+
+CREATE TABLE backroom_progress (
+    run_id     TEXT PRIMARY KEY NOT NULL,
+    fraction   REAL,
+    status     TEXT,
+    updated_at INTEGER NOT NULL
+) WITHOUT ROWID;
+
+CREATE TABLE backroom_attempt (
+    run_id     TEXT NOT NULL,
+    attempt    INTEGER NOT NULL,
+    worker     TEXT,
+    started_at INTEGER NOT NULL,
+    ended_at   INTEGER NOT NULL,
+    outcome    TEXT NOT NULL,
+    error      TEXT,
+    PRIMARY KEY (run_id, attempt)
+) WITHOUT ROWID;
+
+CREATE TABLE backroom_worker (
+    id          TEXT PRIMARY KEY NOT NULL,
+    name        TEXT NOT NULL,
+    lease_until INTEGER NOT NULL,
+    started_at  INTEGER NOT NULL,
+    concurrency INTEGER NOT NULL,
+    bell        TEXT NOT NULL
+) WITHOUT ROWID;

@@ -1,0 +1,315 @@
+"""What can be asked of a store, as values: the whole interface between the engine and SQL.
+
+A verb is a frozen value and a store performs a list of them in one transaction
+(`Session.apply`). That is what makes group commit simple: the lane hands over whatever came in
+while the last commit was being synced, and the store is free to turn fifty `SaveStep`s into one
+statement.
+
+Three rules hold for every verb.
+
+*Repeatable.* Ids are made by the caller before the first try. A verb that is applied twice with
+the same ids, because the answer to the first commit was lost, leaves the same rows and gives the
+same answer. (`Claim` is the exception: it answers what it took, so a claim of unknown outcome
+is followed by `Reconcile`.)
+
+*Fenced.* The verbs of an attempt (`Fenced`) carry its number. They take effect only while the run
+is `running` under exactly that number. The store locks the run's hot row before it compares, so
+that no later claim can slip between the comparison and the write; the locks of one batch are taken
+in one statement in ascending order of id. A fenced verb that holds no longer is answered with
+`LeaseLost`; its neighbours in the batch are not touched.
+
+*Answered one by one.* A refusal (`Refused`, `LeaseLost`) is the answer of its verb, returned as a
+value in its place. Only the world's failures (connection, disk) raise, for the batch as a whole.
+
+Order within a batch, whatever the order in the list: Start, Emit, Cancel and the other doors
+first, then Progress, SaveStep, SaveWaits, then Settle, Park, Again, HandBack, Attention, then
+Claim. So a completion and the next claim share a transaction, and the claim sees what it freed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from backroom.records.runs import NewRun, StepRow, WaitRow, WorkerRow
+from backroom.records.states import State
+
+__all__ = [
+    "Again",
+    "Attention",
+    "Cancel",
+    "Claim",
+    "Emit",
+    "Fenced",
+    "HandBack",
+    "Park",
+    "Progress",
+    "Reconcile",
+    "Register",
+    "Renew",
+    "Rescue",
+    "Reschedule",
+    "Retire",
+    "RetryRun",
+    "SaveStep",
+    "SaveWaits",
+    "Settle",
+    "Start",
+    "Verb",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Verb:
+    """The root of all verbs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fenced(Verb):
+    """A verb of one attempt; refused with `LeaseLost` once the attempt no longer holds the run."""
+
+    run_id: str
+    attempt: int
+
+
+# --- doors: what anybody may ask --------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Start(Verb):
+    """Store a run. Answers `Started`.
+
+    With a key: if (flow, key) is taken, by a committed or a concurrent start, answers that run's
+    id with created=False and stores nothing; the first one wins for as long as its run is kept.
+    The same run id again: answers created=True and stores nothing more.
+    State: ready, or scheduled when its time is in the future.
+    available_at = `at`, or now + delay_us. deadline_at = available_at + timeout_us.
+    """
+
+    run: NewRun
+
+
+@dataclass(frozen=True, slots=True)
+class Emit(Verb):
+    """Put an event into a run's mailbox and wake the run if it waits for that name. Answers None.
+
+    Repeated with the same event id: no second event, even if the first was consumed meanwhile.
+    Answers RunNotFound, RunEnded or MailboxFull as refusals. Locks the hot row, then looks at
+    its waits, so that it can't fall between a run's look into its mailbox and its parking.
+    """
+
+    run_id: str
+    event_id: str
+    name: str
+    payload: str
+
+
+@dataclass(frozen=True, slots=True)
+class Cancel(Verb):
+    """Ask a run, and all attached descendants (live.parent_id), to be cancelled.
+
+    A run that nobody performs is settled as cancelled at once (and wakes its parent, like any
+    end); a running one gets `cancel_reason` and its worker sees it (`Reader.cancelled`). A final
+    run is left alone. Answers the run's State afterwards (running: under way); RunNotFound.
+    """
+
+    run_id: str
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RetryRun(Verb):
+    """Take a failed, cancelled or needs_attention run up again from where it failed. Answers None.
+
+    The result row is removed and its failed and trying checkpoints, so that the failed step runs
+    again while the done ones are kept; the live row comes back as ready with a fresh count
+    of starts and failures, without cancel_reason, with a deadline counted anew if it had a
+    time-out, and with an attempt number above every earlier one. Answers RunNotFound; Refused for
+    a run that is not in one of those states (say which state it is in).
+    """
+
+    run_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reschedule(Verb):
+    """Move a run that is scheduled or ready to another time. Answers None, RunNotFound, Refused.
+
+    `at` is absolute; None: now + delay_us. The deadline moves along.
+    """
+
+    run_id: str
+    at: int | None = None
+    delay_us: int = 0
+
+
+# --- the verbs of an attempt ------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Claim(Verb):
+    """Take up to `limit` runs that are due, most urgent first, then longest due. Answers `Claims`.
+
+    Claimable: state ready, scheduled or waiting, available_at <= now, flow in `flows`, queue in
+    `queues`. Ordered by priority, available_at, id. Each gets state running, attempt + 1,
+    starts + 1, this worker, claimed_at = now (and started_at at its first claim). Runs that another
+    transaction has locked are skipped. For runs with attempt > 1 the checkpoints, waits, unread
+    mail and ended awaited children are preloaded, for all of them together.
+
+    `floors`: for (queue, priority), no due run older than this time is expected: an index scan
+    starts there and so passes over none of the dead entries that a held snapshot keeps. A full
+    look (no floors) comes from the engine once a second.
+    """
+
+    worker: str
+    queues: tuple[str, ...]
+    flows: tuple[str, ...]
+    limit: int
+    floors: Mapping[tuple[str, int], int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class SaveStep(Fenced):
+    """Write a checkpoint, with all that must become true in the same instant. Answers None.
+
+    An existing row of that address is replaced. `consumes`: the mailbox event whose payload this
+    checkpoint records; it is marked consumed. `starts`: runs that exist if and only if this
+    checkpoint does (child runs; stored like `Start`, key included; the row's result names the ids).
+    `clears_starts`: progress was made, so set the hot row's `starts` to 1.
+    """
+
+    step: StepRow
+    consumes: str | None = None
+    starts: tuple[NewRun, ...] = ()
+    clears_starts: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class SaveWaits(Fenced):
+    """Record waits of a run that goes on in memory, since other branches are busy.
+
+    A row that exists already is left as it is (its time counts from when it was first stored).
+    Answers the rows as they stand, as a tuple of WaitRow in the order given.
+    """
+
+    waits: tuple[WaitRow, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Progress(Fenced):
+    """Keep a run's progress (0 to 1, None: unchanged) and status text (None: unchanged)."""
+
+    fraction: float | None = None
+    status: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Settle(Fenced):
+    """End a run: succeeded, failed or cancelled. Answers None.
+
+    The hot row and the waits go, the result row comes, and a parent that waits for this run (a
+    wait row of kind child with this id) becomes ready now. Failed: an attempt row is written as
+    well. Attached children that are still live are cancelled (as `Cancel` does). If this same
+    attempt has settled the run before, the answer is None again.
+    """
+
+    state: State
+    result: str | None = None
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Park(Fenced):
+    """Suspend a run until the earliest of its waits. Answers None.
+
+    Its wait rows become exactly `waits` (one that exists keeps its due_at). The state becomes
+    waiting, starts 0, worker None, available_at the earliest due_at, at most the deadline; but now
+    if something waited for is there already: an unread event of a waited name, an ended
+    child. This look comes after the hot row is locked, so nothing can slip in between.
+    `steps`: checkpoints to write in the same transaction (a step's failed try).
+    """
+
+    waits: tuple[WaitRow, ...]
+    steps: tuple[StepRow, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Again(Fenced):
+    """The attempt failed and the flow's own retry lets it try again after `delay_us`.
+
+    State scheduled, failures + 1, starts 0, an attempt row with the error.
+    """
+
+    delay_us: int
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
+class HandBack(Fenced):
+    """Give a run back untouched (a worker that stops): ready at once, starts - 1, no attempt row."""
+
+
+@dataclass(frozen=True, slots=True)
+class Attention(Fenced):
+    """Set a run aside for a person: state needs_attention, with the reason as its error.
+
+    The hot row stays (available_at FOREVER, worker None); an attempt row keeps the error.
+    """
+
+    error: str
+
+
+# --- workers and their leases -----------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Register(Verb):
+    """Enter a worker with a lease of `lease_us` from now. Answers None. Same id again: renews."""
+
+    worker: WorkerRow
+    lease_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class Renew(Verb):
+    """Prolong the leases of these workers. Answers the ids that still exist, as a frozenset.
+
+    An id that is missing has been declared dead and its runs may be in other hands: it must stop
+    and come back under a new id.
+    """
+
+    worker_ids: tuple[str, ...]
+    lease_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class Retire(Verb):
+    """Remove a worker at once and release whatever it still holds, as `Rescue` does. Answers the
+    released run ids. `lost`: its death was seen (else it stopped by itself and its runs are
+    handed back without a mark)."""
+
+    worker_id: str
+    lost: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Rescue(Verb):
+    """Release every running run whose worker has no valid lease. Answers the released run ids.
+
+    Workers with an expired lease are removed. Released: state ready, available_at now, worker
+    None, and an attempt row with outcome lost; a run with starts >= `max_starts` goes to
+    needs_attention instead, with an error {"kind": "Poison", "message": …} that says so.
+    A run of a worker that has no row at all counts as released too, so that removing a
+    worker's row can't hide its runs.
+    """
+
+    max_starts: int = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Reconcile(Verb):
+    """After a claim of unknown outcome: release the runs that this worker holds in the database
+    but not in memory (`holding`). They become ready at once, starts - 1. Answers their ids."""
+
+    worker_id: str
+    holding: frozenset[str]
