@@ -29,10 +29,10 @@ $(STAMP): pyproject.toml constraints.txt
 	else \
 		if ! [ -x $(PYTHON) ]; then \
 			for candidate in python3 python3.14 python3.13 python3.12 python3.11 python; do \
-				if $$candidate -c 'import sys, venv; sys.exit(sys.version_info < (3, 11))' \
+				if $$candidate -c 'import sys, ensurepip, venv; sys.exit(sys.version_info < (3, 11))' \
 					>/dev/null 2>&1; then found=$$candidate; break; fi; \
 			done; \
-			[ -n "$$found" ] || { echo 'backroom needs Python 3.11 or newer; install it first.' >&2; exit 1; }; \
+			[ -n "$$found" ] || { echo 'backroom needs Python 3.11 or newer, with venv (Debian: apt install python3-venv).' >&2; exit 1; }; \
 			echo "Setting up $(VENV) with $$($$found --version) ..."; \
 			$$found -m venv $(VENV); \
 		fi; \
