@@ -94,6 +94,8 @@ CREATE TABLE backroom_wait (
     due_at  INTEGER NOT NULL,
     PRIMARY KEY (run_id, address)
 ) WITHOUT ROWID;
+-- A parent may wait for thousands of children; the end of one must find it without passing them.
+CREATE INDEX backroom_wait_child ON backroom_wait (name, run_id) WHERE kind = 'child';
 
 CREATE TABLE backroom_event (
     id          TEXT PRIMARY KEY NOT NULL,

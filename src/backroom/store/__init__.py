@@ -1,0 +1,1 @@
+"""The only place with SQL: what can be asked of a database, and the two rooms that do it."""

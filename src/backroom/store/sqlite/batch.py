@@ -1,0 +1,114 @@
+"""One batch of verbs in one transaction: which kind comes when.
+
+The order is that of `store/verbs.py`. Registering and renewing come first of all, so that a rescue
+in the same batch sees the leases that the batch itself prolongs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TypeVar, cast
+
+from backroom.store.sqlite.checkpoints import save_progress, save_steps, save_waits
+from backroom.store.sqlite.claims import claim
+from backroom.store.sqlite.doors import cancel, emit, reschedule, retry_run
+from backroom.store.sqlite.endings import end_attempts, settle
+from backroom.store.sqlite.fence import fence_of
+from backroom.store.sqlite.parking import park
+from backroom.store.sqlite.starts import start_all
+from backroom.store.sqlite.transaction import Transaction
+from backroom.store.sqlite.workers import reconcile, register, renew, rescue, retire
+from backroom.store.verbs import (
+    Again,
+    Attention,
+    Cancel,
+    Claim,
+    Emit,
+    HandBack,
+    Park,
+    Progress,
+    Reconcile,
+    Register,
+    Renew,
+    Reschedule,
+    Rescue,
+    Retire,
+    RetryRun,
+    SaveStep,
+    SaveWaits,
+    Settle,
+    Start,
+    Verb,
+)
+
+__all__ = ["perform"]
+
+V = TypeVar("V", bound=Verb)
+Placed = list[tuple[int, V]]
+
+OF_ATTEMPTS = (Progress, SaveStep, SaveWaits, Settle, Park, Again, HandBack, Attention)
+PLAIN = (Register, Renew, Start, *OF_ATTEMPTS, Claim)
+"""Kinds that have their own place in the order; what is left are doors, in the order given."""
+
+
+def perform(tx: Transaction, verbs: Sequence[Verb]) -> list[object]:
+    """Perform the verbs; one answer each, in the order given. The caller commits."""
+    answers: list[object] = [None] * len(verbs)
+    kinds: dict[type[Verb], Placed[Verb]] = {}
+    doors: Placed[Verb] = []
+    for placed in enumerate(verbs):
+        kind = type(placed[1])
+        if kind in kinds:
+            kinds[kind].append(placed)
+        elif kind in PLAIN:
+            kinds[kind] = [placed]
+        else:
+            doors.append(placed)
+
+    def of(kind: type[V]) -> Placed[V]:
+        return cast("Placed[V]", kinds.get(kind, []))
+
+    for _, register_verb in of(Register):
+        register(tx, register_verb)
+    for place, renew_verb in of(Renew):
+        answers[place] = renew(tx, renew_verb)
+    if started := of(Start):
+        for (place, _), answer in zip(
+            started, start_all(tx, [verb.run for _, verb in started]), strict=True
+        ):
+            answers[place] = answer
+    for place, verb in doors:
+        answers[place] = open_door(tx, verb)
+    speaking = [verb for kind in OF_ATTEMPTS for _, verb in of(kind)]
+    if speaking:
+        fence = fence_of(tx, speaking)
+        save_progress(tx, fence, of(Progress), answers)
+        save_steps(tx, fence, of(SaveStep), answers)
+        save_waits(tx, fence, of(SaveWaits), answers)
+        settle(tx, fence, of(Settle), answers)
+        park(tx, fence, of(Park), answers)
+        for ending in (Again, HandBack, Attention):
+            end_attempts(tx, fence, of(ending), answers)
+    for place, claim_verb in of(Claim):
+        answers[place] = claim(tx, claim_verb)
+    return answers
+
+
+def open_door(tx: Transaction, verb: Verb) -> object:
+    match verb:
+        case Emit():
+            return emit(tx, verb)
+        case Cancel():
+            return cancel(tx, verb)
+        case RetryRun():
+            return retry_run(tx, verb)
+        case Reschedule():
+            return reschedule(tx, verb)
+        case Retire():
+            return retire(tx, verb)
+        case Rescue():
+            return rescue(tx, verb)
+        case Reconcile():
+            return reconcile(tx, verb)
+        case _:
+            raise TypeError(f"{type(verb).__name__} is not a verb this store knows.")

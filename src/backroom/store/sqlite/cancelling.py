@@ -1,0 +1,61 @@
+"""Cancelling a run with everything attached below it.
+
+What nobody performs ends at once; a running run is asked, and its worker ends it.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import NamedTuple
+
+from backroom.store.sqlite.ends import Ended, end_runs
+from backroom.store.sqlite.transaction import Row, Transaction, as_json, sql
+
+__all__ = ["cancel_children", "cancel_family"]
+
+DESCENDANTS = sql("descendants")
+CHILDREN_OF = sql("children_of")
+ASK_TO_CANCEL = sql("ask_to_cancel")
+
+
+class Member(NamedTuple):
+    """A live run of a family that is being cancelled."""
+
+    id: str
+    state: str
+    attempt: int
+    worker: str | None
+    started_at: int | None
+    parent_id: str | None
+
+
+def cancel_family(tx: Transaction, ids: str, reason: str) -> None:
+    """Cancel these live runs (ids as a JSON list) and all attached runs below them."""
+    ended: list[Ended] = []
+    asked: list[Row] = []
+    error = json.dumps({"kind": "Cancelled", "message": reason}, ensure_ascii=False)
+    for member in map(Member._make, tx.all(DESCENDANTS, (ids,))):
+        if member.state == "running":
+            asked.append((reason, member.id))
+            continue
+        row = (
+            member.id,
+            "cancelled",
+            member.attempt,
+            None,
+            error,
+            member.worker,
+            member.started_at,
+            tx.now,
+        )
+        ended.append((row, member.parent_id))
+    tx.many(ASK_TO_CANCEL, asked)
+    if ended:
+        end_runs(tx, ended)
+
+
+def cancel_children(tx: Transaction, parents: str) -> None:
+    """Cancel what is still alive below runs that have just ended (ids as a JSON list)."""
+    children = [row[0] for row in tx.all(CHILDREN_OF, (parents,))]
+    if children:
+        cancel_family(tx, as_json(children), "the run that started it has ended")

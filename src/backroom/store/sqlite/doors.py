@@ -1,0 +1,102 @@
+"""Emit, Cancel, RetryRun and Reschedule: what anybody may ask of a run from outside."""
+
+from __future__ import annotations
+
+from backroom.records.errors import MailboxFull, Refused, RunEnded, RunNotFound
+from backroom.records.limits import MAILBOX_EVENTS
+from backroom.records.states import FINAL, State
+from backroom.store.sqlite.cancelling import cancel_family
+from backroom.store.sqlite.transaction import Transaction, as_json, sql
+from backroom.store.verbs import Cancel, Emit, Reschedule, RetryRun
+
+__all__ = ["cancel", "emit", "reschedule", "retry_run"]
+
+RUN_STATE = sql("run_state")
+EVENT_KNOWN = sql("event_known")
+MAILBOX_IS_FULL = sql("mailbox_is_full")
+INSERT_EVENT = sql("insert_event")
+WAKE_FOR_EVENT = sql("wake_for_event")
+RETRY_SUBJECT = sql("retry_subject")
+DELETE_RESULT = sql("delete_result")
+DELETE_UNFINISHED_STEPS = sql("delete_unfinished_steps")
+DELETE_WAITS = sql("delete_waits")
+DELETE_LIVE = sql("delete_live")
+REVIVE_LIVE = sql("revive_live")
+RESCHEDULE_SUBJECT = sql("reschedule_subject")
+RESCHEDULE = sql("reschedule")
+
+
+def emit(tx: Transaction, verb: Emit) -> Refused | None:
+    # The repeated event comes first: meanwhile the run may have read it and ended.
+    if tx.one(EVENT_KNOWN, (verb.event_id,)):
+        return None
+    state = state_of(tx, verb.run_id)
+    if state is None:
+        return RunNotFound(verb.run_id)
+    if state in FINAL:
+        return RunEnded(verb.run_id, state, "take an event")
+    if tx.one(MAILBOX_IS_FULL, (verb.run_id, MAILBOX_EVENTS - 1)):
+        return MailboxFull(verb.run_id, MAILBOX_EVENTS)
+    tx.run(INSERT_EVENT, (verb.event_id, verb.run_id, verb.name, verb.payload, tx.now))
+    tx.run(WAKE_FOR_EVENT, (tx.now, verb.run_id, verb.name))
+    return None
+
+
+def cancel(tx: Transaction, verb: Cancel) -> Refused | State:
+    state = state_of(tx, verb.run_id)
+    if state is None:
+        return RunNotFound(verb.run_id)
+    if state in FINAL:
+        return state
+    cancel_family(tx, as_json([verb.run_id]), verb.reason)
+    return State.RUNNING if state is State.RUNNING else State.CANCELLED
+
+
+def retry_run(tx: Transaction, verb: RetryRun) -> Refused | None:
+    found = tx.one(RETRY_SUBJECT, (verb.run_id,))
+    if found is None:
+        return RunNotFound(verb.run_id)
+    state, flow, queue, priority, parent_id, timeout_us, started_at, live, retried, attempt = found
+    if state == State.READY and retried:
+        return None  # this retry was asked for before and nobody has claimed the run since
+    if state not in (State.FAILED, State.CANCELLED, State.NEEDS_ATTENTION):
+        return Refused(
+            f"Run {verb.run_id} is {state} and can't be retried. "
+            "Retry takes up runs that are failed, cancelled or need attention."
+        )
+    if live:
+        tx.run(DELETE_LIVE, (verb.run_id,))
+    tx.run(DELETE_RESULT, (verb.run_id,))
+    tx.run(DELETE_UNFINISHED_STEPS, (verb.run_id,))
+    tx.run(DELETE_WAITS, (verb.run_id,))
+    deadline_at = None if timeout_us is None else tx.now + timeout_us
+    row = (verb.run_id, flow, queue, priority, tx.now, attempt + 1)
+    tx.run(REVIVE_LIVE, (*row, started_at, deadline_at, parent_id))
+    return None
+
+
+def reschedule(tx: Transaction, verb: Reschedule) -> Refused | None:
+    found = tx.one(RESCHEDULE_SUBJECT, (verb.run_id,))
+    if found is None:
+        ended = state_of(tx, verb.run_id)
+        if ended is None:
+            return RunNotFound(verb.run_id)
+        return RunEnded(verb.run_id, ended, "be rescheduled")
+    state, available_at, deadline_at = found
+    if state not in (State.SCHEDULED, State.READY):
+        return Refused(
+            f"Run {verb.run_id} is {state} and can't be rescheduled. "
+            "Only runs that are scheduled or ready can be moved to another time."
+        )
+    at = tx.now + verb.delay_us if verb.at is None else verb.at
+    if deadline_at is not None:
+        deadline_at += at - available_at
+    moved = State.READY if at <= tx.now else State.SCHEDULED
+    tx.run(RESCHEDULE, (moved.value, at, deadline_at, verb.run_id))
+    return None
+
+
+def state_of(tx: Transaction, run_id: str) -> State | None:
+    """Where a run stands, ended or not; None: there is no such run."""
+    row = tx.one(RUN_STATE, (run_id,))
+    return None if row is None else State(row[0])

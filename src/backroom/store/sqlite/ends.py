@@ -1,0 +1,28 @@
+"""How a run ends: its hot row and waits go, its result row comes, a waiting parent wakes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from backroom.store.sqlite.transaction import Row, Transaction, as_json, sql
+
+__all__ = ["Ended", "end_runs"]
+
+Ended = tuple[Row, str | None]
+"""A row for `insert_result`, and the parent of the run."""
+
+DELETE_LIVE = sql("delete_live")
+INSERT_RESULT = sql("insert_result")
+DELETE_WAITS_OF_ENDED = sql("delete_waits_of_ended")
+WAKE_FOR_CHILD = sql("wake_for_child")
+
+
+def end_runs(tx: Transaction, ended: Sequence[Ended]) -> str:
+    """End these runs; answers their ids as JSON, for the statements that come next."""
+    rows = [row for row, _ in ended]
+    tx.many(DELETE_LIVE, [(row[0],) for row in rows])
+    tx.many(INSERT_RESULT, rows)
+    ids = as_json([row[0] for row in rows])
+    tx.run(DELETE_WAITS_OF_ENDED, (ids,))
+    tx.many(WAKE_FOR_CHILD, [(tx.now, parent, row[0]) for row, parent in ended if parent])
+    return ids

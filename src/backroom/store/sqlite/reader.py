@@ -1,0 +1,110 @@
+"""A reading connection. In WAL a reader never blocks a writer and sees only what is committed."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Sequence
+from pathlib import Path
+
+from backroom.records.runs import AttemptRow, Mail, RunRow, StepRow, WaitRow, WorkerRow
+from backroom.records.states import State
+from backroom.store.sqlite.connection import connect
+from backroom.store.sqlite.faults import mapped
+from backroom.store.sqlite.migrate import check
+from backroom.store.sqlite.rows import run_row
+from backroom.store.sqlite.transaction import Row, as_json, sql
+
+__all__ = ["SqliteReader"]
+
+
+class SqliteReader:
+    """One reading connection, opened at the first question; for one thread at a time."""
+
+    def __init__(self, path: Path, *, busy_timeout_ms: int) -> None:
+        self._path = path
+        self._busy_timeout_ms = busy_timeout_ms
+        self._connection: sqlite3.Connection | None = None
+        self._process = 0
+        self._version: int | None = None
+
+    def now(self) -> int:
+        now: int = self._rows("now")[0][0]
+        return now
+
+    def run(self, run_id: str) -> RunRow | None:
+        rows = self._rows("run", run_id)
+        return run_row(rows[0]) if rows else None
+
+    def find(self, flow: str, key: str) -> str | None:
+        rows = self._rows("key_holder", flow, key)
+        return rows[0][0] if rows else None
+
+    def runs(
+        self,
+        *,
+        flow: str | None = None,
+        queue: str | None = None,
+        states: Sequence[State] = (),
+        parent_id: str | None = None,
+        before: str | None = None,
+        limit: int = 50,
+    ) -> list[RunRow]:
+        wanted = as_json(state.value for state in states) if states else None
+        rows = self._rows("runs", before, flow, queue, parent_id, wanted, limit)
+        return [run_row(row) for row in rows]
+
+    def steps(self, run_id: str) -> list[StepRow]:
+        return [StepRow(*row[1:]) for row in self._rows("steps_of", as_json([run_id]))]
+
+    def waits(self, run_id: str) -> list[WaitRow]:
+        rows = self._rows("waits_of", as_json([run_id]))
+        return [WaitRow(address, kind, name, None, due) for _, address, kind, name, due in rows]
+
+    def attempts(self, run_id: str) -> list[AttemptRow]:
+        return [AttemptRow(*row) for row in self._rows("attempts_of", run_id)]
+
+    def mail(self, run_ids: Sequence[str]) -> list[Mail]:
+        return [Mail(*row) for row in self._rows("mail_of", as_json(run_ids))]
+
+    def ended(self, run_ids: Sequence[str]) -> list[RunRow]:
+        return [run_row(row) for row in self._rows("ended_runs", as_json(run_ids))]
+
+    def cancelled(self, worker_id: str) -> list[tuple[str, str]]:
+        return [(run_id, reason) for run_id, reason in self._rows("asked_to_cancel", worker_id)]
+
+    def workers(self) -> list[WorkerRow]:
+        return [WorkerRow(*row) for row in self._rows("workers")]
+
+    def counts(self) -> dict[tuple[str, str], int]:
+        return {(queue, state): number for queue, state, number in self._rows("counts")}
+
+    def changed(self) -> bool | None:
+        with mapped(self._path):
+            version: int = self._opened().execute("PRAGMA data_version").fetchone()[0]
+        before, self._version = self._version, version
+        return version != before
+
+    def close(self) -> None:
+        connection, self._connection = self._connection, None
+        self._version = None
+        if connection is not None and self._process == os.getpid():
+            with mapped(self._path):
+                connection.close()
+
+    def _rows(self, statement: str, *parameters: object) -> list[Row]:
+        with mapped(self._path):
+            return self._opened().execute(sql(statement), parameters).fetchall()
+
+    def _opened(self) -> sqlite3.Connection:
+        if self._connection is None or self._process != os.getpid():
+            connection = connect(self._path, "ro", busy_timeout_ms=self._busy_timeout_ms)
+            try:
+                check(connection, self._path)
+            except BaseException:
+                connection.close()
+                raise
+            self._connection = connection
+            self._process = os.getpid()
+            self._version = None
+        return self._connection

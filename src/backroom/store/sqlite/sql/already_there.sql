@@ -1,0 +1,8 @@
+-- Which of these runs wait for something that has come already.
+SELECT w.run_id FROM backroom_wait AS w
+WHERE w.run_id IN (SELECT value FROM json_each(?1)) AND (
+    (w.kind = 'event' AND EXISTS (
+        SELECT 1 FROM backroom_event AS e
+        WHERE e.run_id = w.run_id AND e.name = w.name AND e.consumed_at IS NULL))
+    OR (w.kind = 'child' AND EXISTS (SELECT 1 FROM backroom_result AS e WHERE e.run_id = w.name))
+)

@@ -1,0 +1,1 @@
+SELECT outcome FROM backroom_attempt WHERE run_id = ? AND attempt = ?

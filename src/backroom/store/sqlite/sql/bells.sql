@@ -1,0 +1,1 @@
+SELECT bell FROM backroom_worker WHERE bell <> ''

@@ -1,0 +1,1 @@
+SELECT id FROM backroom_live WHERE parent_id IN (SELECT value FROM json_each(?))

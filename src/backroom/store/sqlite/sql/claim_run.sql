@@ -1,0 +1,4 @@
+UPDATE backroom_live
+SET state = 'running', attempt = attempt + 1, starts = starts + 1, worker = ?1,
+    claimed_at = ?2, started_at = coalesce(started_at, ?2)
+WHERE id = ?3

@@ -1,0 +1,1 @@
+UPDATE backroom_live SET starts = 1 WHERE id = ?

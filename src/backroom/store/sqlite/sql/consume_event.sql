@@ -1,0 +1,1 @@
+UPDATE backroom_event SET consumed_at = ?, consumed_by = ? WHERE id = ? AND consumed_at IS NULL

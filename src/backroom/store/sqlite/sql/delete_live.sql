@@ -1,0 +1,1 @@
+DELETE FROM backroom_live WHERE id = ?

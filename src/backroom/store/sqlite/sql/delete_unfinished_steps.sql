@@ -1,0 +1,1 @@
+DELETE FROM backroom_step WHERE run_id = ? AND state <> 'done'

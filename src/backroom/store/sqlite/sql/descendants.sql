@@ -1,0 +1,8 @@
+-- The live rows of these runs and of all attached runs below them.
+WITH RECURSIVE family (id) AS (
+    SELECT value FROM json_each(?)
+    UNION
+    SELECT l.id FROM family AS f JOIN backroom_live AS l ON l.parent_id = f.id
+)
+SELECT l.id, l.state, l.attempt, l.worker, l.started_at, l.parent_id
+FROM family AS f JOIN backroom_live AS l ON l.id = f.id

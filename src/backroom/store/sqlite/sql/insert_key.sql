@@ -1,0 +1,1 @@
+INSERT INTO backroom_key (flow, key, run_id) VALUES (?, ?, ?)

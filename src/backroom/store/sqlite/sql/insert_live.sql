@@ -1,0 +1,2 @@
+INSERT INTO backroom_live (id, flow, queue, priority, state, available_at, deadline_at, parent_id)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?)

@@ -1,0 +1,1 @@
+SELECT run_id FROM backroom_key WHERE flow = ? AND key = ?

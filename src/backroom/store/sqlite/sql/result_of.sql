@@ -1,0 +1,1 @@
+SELECT state, attempt FROM backroom_result WHERE run_id = ?

@@ -1,0 +1,13 @@
+-- What a retry needs to know of a run; the newest attempt number anywhere is the last column.
+SELECT
+    coalesce(l.state, e.state), r.flow, r.queue, r.priority, r.parent_id, r.timeout_us,
+    e.started_at, l.attempt IS NOT NULL, l.claimed_at IS NULL AND l.attempt > 0,
+    max(
+        coalesce(l.attempt, 0),
+        coalesce(e.attempt, 0),
+        coalesce((SELECT max(attempt) FROM backroom_attempt WHERE run_id = r.id), 0)
+    )
+FROM backroom_run AS r
+LEFT JOIN backroom_live AS l ON l.id = r.id
+LEFT JOIN backroom_result AS e ON e.run_id = r.id
+WHERE r.id = ?

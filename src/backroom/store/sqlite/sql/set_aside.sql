@@ -1,0 +1,3 @@
+UPDATE backroom_live
+SET state = 'needs_attention', available_at = 9223372036854775807, worker = NULL, error = ?
+WHERE id = ?

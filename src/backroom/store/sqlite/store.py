@@ -1,0 +1,110 @@
+"""SqliteStore: where the file is, and everything that is made from that."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+from backroom.records.errors import BackroomError
+from backroom.records.runs import NewRun, Started
+from backroom.store.sqlite import caller, clock, doctor
+from backroom.store.sqlite.bell import Ringer, SqliteBell
+from backroom.store.sqlite.connection import connect
+from backroom.store.sqlite.faults import mapped
+from backroom.store.sqlite.locks import LockWaits
+from backroom.store.sqlite.migrate import applied, check, migrate
+from backroom.store.sqlite.reader import SqliteReader
+from backroom.store.sqlite.session import SqliteSession
+from backroom.store.sqlite.transaction import sql
+from backroom.store.verbs import Emit
+
+__all__ = ["SqliteStore"]
+
+
+class SqliteStore:
+    """One SQLite file. Thread-safe; opens nothing by itself.
+
+    `checkpoints`: False for programs that only drop in, beside one that keeps the log short.
+    `busy_timeout_ms`: how long to wait for another's write transaction.
+    """
+
+    dialect = "sqlite"
+
+    def __init__(
+        self,
+        path: str | PathLike[str],
+        *,
+        checkpoints: bool = True,
+        busy_timeout_ms: int = 30_000,
+    ) -> None:
+        self.path = Path(path).absolute()
+        self._checkpoints = checkpoints
+        self._busy_timeout_ms = busy_timeout_ms
+        self._lock_waits = LockWaits()
+        self._ringer = Ringer(self._bells)
+
+    def session(self) -> SqliteSession:
+        return SqliteSession(
+            self.path,
+            busy_timeout_ms=self._busy_timeout_ms,
+            checkpoints=self._checkpoints,
+            lock_waits=self._lock_waits,
+        )
+
+    def reader(self) -> SqliteReader:
+        return SqliteReader(self.path, busy_timeout_ms=self._busy_timeout_ms)
+
+    def schema_version(self) -> int | None:
+        if not self.path.exists():
+            return None
+        with self._connection() as connection:
+            return max(applied(connection), default=None)
+
+    def migrate(self) -> list[str]:
+        return migrate(self.path, busy_timeout_ms=self._busy_timeout_ms)
+
+    def check_schema(self) -> None:
+        with self._connection() as connection:
+            check(connection, self.path)
+
+    def start_on(self, connection: Any, runs: Sequence[NewRun]) -> list[Started]:
+        return caller.start_on(connection, self.path, runs)
+
+    def emit_on(self, connection: Any, run_id: str, event_id: str, name: str, payload: str) -> None:
+        caller.emit_on(connection, self.path, Emit(run_id, event_id, name, payload))
+
+    def ring(self) -> None:
+        self._ringer.ring()
+
+    def bell(self) -> SqliteBell:
+        return SqliteBell()
+
+    def move_clock(self, by_us: int) -> None:
+        with self._connection() as connection:
+            clock.move_clock(connection, by_us)
+
+    def diagnose(self) -> list[tuple[str, str, str]]:
+        return doctor.diagnose(self.path, busy_timeout_ms=self._busy_timeout_ms)
+
+    def close(self) -> None:
+        self._ringer.close()
+
+    @contextmanager
+    def _connection(self) -> Iterator[sqlite3.Connection]:
+        """A connection for one question or one deed."""
+        connection = connect(
+            self.path, "rw", busy_timeout_ms=self._busy_timeout_ms, checkpoints=self._checkpoints
+        )
+        with closing(connection), mapped(self.path):
+            yield connection
+
+    def _bells(self) -> list[str]:
+        try:
+            with closing(connect(self.path, "ro", busy_timeout_ms=1_000)) as connection:
+                return [row[0] for row in connection.execute(sql("bells"))]
+        except (BackroomError, sqlite3.Error):
+            return []  # a doorbell never complains
