@@ -22,7 +22,7 @@ __all__ = ["claim"]
 PRIORITIES = range(10)
 
 DUE_RUNS = sql("due_runs")
-CLAIM_RUN = sql("claim_run")
+CLAIM_RUNS = sql("claim_runs")
 NEXT_DUE = sql("next_due")
 STEPS_OF = sql("steps_of")
 MAIL_OF = sql("mail_of")
@@ -33,8 +33,8 @@ def claim(tx: Transaction, verb: Claim) -> Claims:
     now = tx.now
     queues = tuple(dict.fromkeys(verb.queues))
     rows = due_runs(tx, verb, queues)
-    worker = verb.worker
-    tx.many(CLAIM_RUN, [(worker, now, row[0]) for row in rows])
+    if rows:
+        tx.run(CLAIM_RUNS, (verb.worker, now, as_json([row[0] for row in rows])))
     runs = [Claimed(*row) for row in rows]
     again = [place for place, run in enumerate(runs) if run.attempt > 1]
     if again:
@@ -61,9 +61,9 @@ def due_runs(tx: Transaction, verb: Claim, queues: Sequence[str]) -> list[Row]:
             floor = floors.get((queue, priority), -FOREVER)
             found += tx.all(DUE_RUNS, (tx.now, queue, priority, floor, flows, left))
         if len(queues) > 1:
-            found.sort(key=itemgetter(15, 0))
+            found.sort(key=itemgetter(16, 0))
         taken += found[:left]
-    return [row[:15] for row in taken]
+    return taken
 
 
 def preloaded(tx: Transaction, runs: Sequence[Claimed]) -> list[Claimed]:

@@ -11,7 +11,7 @@ __all__ = ["Ended", "end_runs"]
 Ended = tuple[Row, str | None]
 """A row for `insert_result`, and the parent of the run."""
 
-DELETE_LIVE = sql("delete_live")
+DELETE_ENDED = sql("delete_ended")
 INSERT_RESULT = sql("insert_result")
 DELETE_WAITS_OF_ENDED = sql("delete_waits_of_ended")
 WAKE_FOR_CHILD = sql("wake_for_child")
@@ -20,9 +20,9 @@ WAKE_FOR_CHILD = sql("wake_for_child")
 def end_runs(tx: Transaction, ended: Sequence[Ended]) -> str:
     """End these runs; answers their ids as JSON, for the statements that come next."""
     rows = [row for row, _ in ended]
-    tx.many(DELETE_LIVE, [(row[0],) for row in rows])
-    tx.many(INSERT_RESULT, rows)
     ids = as_json([row[0] for row in rows])
+    tx.run(DELETE_ENDED, (ids,))
+    tx.insert(INSERT_RESULT, rows)
     tx.run(DELETE_WAITS_OF_ENDED, (ids,))
     tx.many(WAKE_FOR_CHILD, [(tx.now, parent, row[0]) for row, parent in ended if parent])
     return ids

@@ -66,8 +66,8 @@ def start_all(tx: Transaction, runs: Sequence[NewRun]) -> list[Started]:
             )
         )
         answers.append(Started(run_id, True))
-    tx.many(INSERT_RUN, cold)
-    tx.many(INSERT_LIVE, hot)
+    tx.insert(INSERT_RUN, cold)
+    tx.insert(INSERT_LIVE, hot)
     return answers
 
 

@@ -1,7 +1,7 @@
 -- When the next run of these queues comes due; one look into the index per queue and priority.
 SELECT min((
     SELECT min(l.available_at) FROM backroom_live AS l INDEXED BY backroom_live_due
-    WHERE l.state IN ('ready', 'scheduled', 'waiting')
+    WHERE (l.state = 'ready' OR l.state = 'scheduled' OR l.state = 'waiting')
       AND l.queue = q.value AND l.priority = p.value AND l.available_at > ?1
 ))
 FROM json_each(?2) AS q, json_each(?3) AS p

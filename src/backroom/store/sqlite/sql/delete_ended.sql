@@ -1,0 +1,1 @@
+DELETE FROM backroom_live WHERE id IN (SELECT value FROM json_each(?))
