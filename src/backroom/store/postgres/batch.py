@@ -1,0 +1,106 @@
+"""A batch of verbs as statements, in the order in which they have to take effect.
+
+    lock       every hot row that is about to be written, ascending (fence.py)
+    doors      Start, Emit, Cancel, RetryRun, Reschedule
+    attempts   Progress, SaveStep, SaveWaits, then Settle, Park, Again, HandBack, Attention
+    workers    Register, Renew, Retire, Rescue, Reconcile
+    claims     Claim, which sees all that the ones before it freed
+    ───────    commit
+    afterwards the claims' preload, and the look whether a late verb is a repeated one
+
+One statement for all verbs of a kind, whatever their number. Nothing between the first statement
+and the commit is decided in Python, so that all of it is one round trip.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TypeVar
+
+from backroom.store.postgres.checkpoints import save_progress, save_steps, save_waits
+from backroom.store.postgres.claims import claim, complete
+from backroom.store.postgres.doors import cancel, emit, reschedule, retry_run
+from backroom.store.postgres.endings import again, hand_back, late, park, set_aside, settle
+from backroom.store.postgres.fence import Fence
+from backroom.store.postgres.leases import lease
+from backroom.store.postgres.starts import start
+from backroom.store.postgres.statement import Answers, Sql, Statement
+from backroom.store.verbs import (
+    Again,
+    Attention,
+    Cancel,
+    Claim,
+    Emit,
+    Fenced,
+    HandBack,
+    Park,
+    Progress,
+    Reconcile,
+    Register,
+    Renew,
+    Reschedule,
+    Rescue,
+    Retire,
+    RetryRun,
+    SaveStep,
+    SaveWaits,
+    Settle,
+    Start,
+    Verb,
+)
+
+__all__ = ["Batch"]
+
+V = TypeVar("V", bound=Verb)
+
+WORKERS = (Register, Renew, Retire, Rescue, Reconcile)
+
+
+class Batch:
+    """The statements of one transaction, and the answers that their rows fill in.
+
+    To be used once: a second try of the same verbs is a new batch.
+    """
+
+    def __init__(self, sql: Sql, verbs: Sequence[Verb]) -> None:
+        self.sql = sql
+        self.answers: Answers = [None] * len(verbs)
+        self.fence = Fence()
+        self.verbs = verbs
+        self.kinds: dict[type[Verb], list[tuple[int, Verb]]] = {}
+        for place, verb in enumerate(verbs):
+            self.kinds.setdefault(type(verb), []).append((place, verb))
+
+    def of(self, kind: type[V]) -> list[tuple[int, V]]:
+        found = self.kinds.get(kind, [])
+        return found  # type: ignore[return-value]  # sorted by type above
+
+    def before_commit(self) -> Iterator[Statement]:
+        sql, answers = self.sql, self.answers
+        yield from self.fence.lock(sql, self.verbs)
+        yield from start(sql, self.of(Start), self.of(SaveStep), answers)
+        yield from emit(sql, self.of(Emit), answers)
+        yield from cancel(sql, self.of(Cancel), answers)
+        yield from retry_run(sql, self.of(RetryRun), answers)
+        yield from reschedule(sql, self.of(Reschedule), answers)
+        yield from save_progress(sql, self.of(Progress))
+        yield from save_steps(sql, self.of(SaveStep), self.of(Park))
+        yield from save_waits(sql, self.of(SaveWaits), self.fence, answers)
+        yield from settle(sql, self.of(Settle))
+        yield from park(sql, self.of(Park))
+        yield from again(sql, self.of(Again))
+        yield from hand_back(sql, self.of(HandBack))
+        yield from set_aside(sql, self.of(Attention))
+        for kind in WORKERS:
+            for place, verb in self.kinds.get(kind, ()):
+                yield from lease(sql, place, verb, answers)
+        yield from claim(sql, self.of(Claim), answers)
+
+    def after_commit(self) -> Iterator[Statement]:
+        fenced = [(p, verb) for p, verb in enumerate(self.verbs) if isinstance(verb, Fenced)]
+        for place, verb in fenced:
+            lost = self.fence.answer(verb)
+            if lost is not None:
+                self.answers[place] = lost
+        yield from late(self.sql, self.answers, fenced)
+        yield from complete(self.sql, self.of(Claim), self.answers)

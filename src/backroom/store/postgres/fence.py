@@ -1,0 +1,54 @@
+"""The fence: which attempts of a batch still hold their runs.
+
+The first statement of a batch locks every hot row that the batch is about to write, in ascending
+order of id, and reads who holds it. The statements after it compare the attempt again in their own
+joins, each with a snapshot newer than the lock, so what this look saw stays true until the commit.
+
+    session A                          session B
+      lock 3, 5, 9  ──────────┐
+      write, commit           │ waits      lock 5, 7    (never 7 before 5: no circle)
+                              └──────────>   sees A's commit, then writes
+
+Without the lock a plain join takes the row as it was when the statement began, and a checkpoint of
+attempt 7 gets through after attempt 8 has been claimed and preloaded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from backroom.records.errors import LeaseLost
+from backroom.store.postgres.statement import Row, Sql, Statement, id_array, valid_id
+from backroom.store.verbs import Cancel, Emit, Fenced, Reschedule, RetryRun, Settle, Verb
+
+__all__ = ["Fence"]
+
+
+class Fence:
+    """The hot rows that a batch has locked: (attempt, state) by run id."""
+
+    def __init__(self) -> None:
+        self.rows: dict[str, tuple[int, str]] = {}
+
+    def lock(self, sql: Sql, verbs: Iterable[Verb]) -> list[Statement]:
+        concerned: set[str] = set()
+        ending: set[str] = set()
+        for verb in verbs:
+            if isinstance(verb, Settle | Cancel):
+                ending.add(verb.run_id)
+            elif isinstance(verb, Fenced | Emit | RetryRun | Reschedule):
+                concerned.add(verb.run_id)
+        ids = id_array(filter(valid_id, concerned))
+        if ending:
+            values = {"ids": ids, "ending": id_array(filter(valid_id, ending))}
+            return [Statement(sql["lock_families"], values, self.take)]
+        return [Statement(sql["lock_runs"], {"ids": ids}, self.take)] if concerned else []
+
+    def take(self, rows: Sequence[Row]) -> None:
+        self.rows = {run_id: (attempt, state) for run_id, attempt, state in rows}
+
+    def holds(self, verb: Fenced) -> bool:
+        return self.rows.get(verb.run_id) == (verb.attempt, "running")
+
+    def answer(self, verb: Fenced) -> LeaseLost | None:
+        return None if self.holds(verb) else LeaseLost(verb.run_id, verb.attempt)

@@ -1,0 +1,102 @@
+"""One connection to the server, opened when it is first needed and again after it was lost.
+
+A link is used by one thread at a time. It is never carried through a fork: two processes that speak
+over one socket end in garbage, so a child finds a closed link and opens its own.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+from typing import TYPE_CHECKING, Any
+
+from backroom.store.postgres.driver import psycopg
+from backroom.store.postgres.faults import fault
+
+if TYPE_CHECKING:
+    from psycopg import Connection
+
+__all__ = ["Address", "Link"]
+
+# A dead network must be noticed in seconds, not after the system's two hours.
+DEFAULTS: dict[str, str | int] = {
+    "application_name": "backroom",
+    "connect_timeout": 10,
+    "keepalives_idle": 15,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 30_000,
+}
+
+inherited: list[Any] = []
+"""Connections of a parent process. They are kept, since closing one would end the parent's too."""
+
+
+class Address:
+    """Where the server is, and whether statements may be prepared there."""
+
+    def __init__(self, dsn: str, prepare_threshold: int | None = 5) -> None:
+        self.dsn = dsn
+        self.prepare_threshold = prepare_threshold
+
+    def connect(self) -> Connection[tuple[Any, ...]]:
+        pg = psycopg()
+        try:
+            given = pg.conninfo.conninfo_to_dict(self.dsn)
+            connection: Connection[tuple[Any, ...]] = pg.connect(
+                **{**DEFAULTS, **given},
+                autocommit=True,
+                prepare_threshold=self.prepare_threshold,
+            )
+        except pg.Error as error:
+            raise fault(error) from error
+        return connection
+
+
+class Link:
+    def __init__(self, address: Address) -> None:
+        self.address = address
+        self.pid = 0
+        self.open: Connection[tuple[Any, ...]] | None = None
+
+    def connection(self) -> Connection[tuple[Any, ...]]:
+        """The open connection, or a new one. Raises StoreUnavailable."""
+        if self.open is not None and self.pid != os.getpid():
+            inherited.append(self.open)
+            self.open = None
+        if self.open is not None and is_dead(self.open):
+            self.drop()
+        if self.open is None:
+            self.open = self.address.connect()
+            self.pid = os.getpid()
+        return self.open
+
+    def drop(self) -> None:
+        """Close the connection; the next call opens another."""
+        if self.open is not None and self.pid == os.getpid():
+            self.open.close()
+            self.open = None
+
+    def recover(self) -> None:
+        """After an error: roll back what is open; a connection that can't do that is dropped."""
+        if self.open is None:
+            return
+        try:
+            self.open.rollback()
+        except psycopg().Error:
+            self.drop()
+
+    close = drop
+
+
+def is_dead(connection: Connection[tuple[Any, ...]]) -> bool:
+    """Whether an idle connection has been lost.
+
+    Between our calls a server has nothing to say but that it closes. Noticed here, before anything
+    is sent, a restart costs one reconnection and no commit of unknown outcome.
+    """
+    if connection.closed:
+        return True
+    poll = select.poll()
+    poll.register(connection.fileno(), select.POLLIN)
+    return bool(poll.poll(0))

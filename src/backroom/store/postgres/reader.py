@@ -1,0 +1,116 @@
+"""A reader: a connection that only reads, each question in a transaction of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from backroom.records.runs import AttemptRow, Mail, RunRow, StepRow, WaitRow, WorkerRow
+from backroom.records.states import FINAL, State
+from backroom.store.postgres.driver import psycopg
+from backroom.store.postgres.faults import fault, is_passing, is_pooled
+from backroom.store.postgres.link import Link
+from backroom.store.postgres.rows import attempt_row, mail, run_row, step_row, wait_row, worker_row
+from backroom.store.postgres.statement import Row, Sql, id_array, valid_id
+
+__all__ = ["PostgresReader"]
+
+
+class PostgresReader:
+    def __init__(self, link: Link, sql: Sql) -> None:
+        self.link = link
+        self.sql = sql
+
+    def now(self) -> int:
+        now: int = self.rows("now")[0][0]
+        return now
+
+    def run(self, run_id: str) -> RunRow | None:
+        rows = self.rows("run", id=run_id) if valid_id(run_id) else []
+        return run_row(rows[0]) if rows else None
+
+    def find(self, flow: str, key: str) -> str | None:
+        rows = self.rows("find", flow=flow, key=key)
+        return rows[0][0] if rows else None
+
+    def runs(
+        self,
+        *,
+        flow: str | None = None,
+        queue: str | None = None,
+        states: Sequence[State] = (),
+        parent_id: str | None = None,
+        before: str | None = None,
+        limit: int = 50,
+    ) -> list[RunRow]:
+        if not all(valid_id(run_id) for run_id in (parent_id, before) if run_id is not None):
+            return []
+        live = [state.value for state in states if state not in FINAL]
+        bad = [state.value for state in states if state in FINAL and state is not State.SUCCEEDED]
+        name = "runs"
+        if states and State.SUCCEEDED not in states:
+            name = "runs_unfinished"  # few among many: looked up by state, not by age
+        rows = self.rows(
+            name,
+            flow=flow,
+            queue=queue,
+            states=[state.value for state in states] or None,
+            live=live,
+            bad=bad,
+            parent_id=parent_id,
+            before=before,
+            limit=limit,
+        )
+        return [run_row(row) for row in rows]
+
+    def steps(self, run_id: str) -> list[StepRow]:
+        return [step_row(row) for row in self.of_runs("steps_of", [run_id])]
+
+    def waits(self, run_id: str) -> list[WaitRow]:
+        return [wait_row(row) for row in self.of_runs("waits_of", [run_id])]
+
+    def attempts(self, run_id: str) -> list[AttemptRow]:
+        rows = self.rows("attempts_of", id=run_id) if valid_id(run_id) else []
+        return [attempt_row(row) for row in rows]
+
+    def mail(self, run_ids: Sequence[str]) -> list[Mail]:
+        return [mail(row) for row in self.of_runs("mail_of", run_ids)]
+
+    def ended(self, run_ids: Sequence[str]) -> list[RunRow]:
+        return [run_row(row) for row in self.of_runs("ended", run_ids)]
+
+    def cancelled(self, worker_id: str) -> list[tuple[str, str]]:
+        return [(run_id, reason) for run_id, reason in self.rows("cancelled", worker=worker_id)]
+
+    def workers(self) -> list[WorkerRow]:
+        return [worker_row(row) for row in self.rows("workers")]
+
+    def counts(self) -> dict[tuple[str, str], int]:
+        return {(queue, state): count for queue, state, count in self.rows("counts")}
+
+    def changed(self) -> bool | None:
+        return None  # PostgreSQL has nothing like SQLite's data_version
+
+    def close(self) -> None:
+        self.link.close()
+
+    def of_runs(self, name: str, run_ids: Sequence[str]) -> list[Row]:
+        ids = [run_id for run_id in run_ids if valid_id(run_id)]
+        return self.rows(name, ids=id_array(ids)) if ids else []
+
+    def rows(self, name: str, **values: Any) -> list[Row]:
+        """The rows of one statement; asked once more where the first try met a passing trouble."""
+        pg = psycopg()
+        for last in (False, True):
+            connection = self.link.connection()
+            try:
+                return connection.execute(self.sql[name], values).fetchall()
+            except pg.Error as error:
+                self.link.drop()
+                if is_pooled(error):
+                    self.link.address.prepare_threshold = None
+                elif last or not (is_passing(error) or connection.closed):
+                    raise fault(error) from error
+                if last:
+                    raise fault(error) from error
+        raise AssertionError("the second try returns or raises")

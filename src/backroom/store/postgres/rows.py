@@ -1,0 +1,48 @@
+"""Rows of our queries as records."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from backroom.records.runs import AttemptRow, Mail, RunRow, StepRow, WaitRow, WorkerRow
+from backroom.records.states import State
+from backroom.store.postgres.statement import Row
+
+__all__ = ["attempt_row", "mail", "run_row", "step_row", "wait_row", "worker_row"]
+
+STATES = {state.value: state for state in State}
+
+
+def run_row(row: Row) -> RunRow:
+    """A row of run.sql and its relatives; columns after the twentieth are the caller's."""
+    run_id, flow, queue, state, *rest = row[:20]
+    return RunRow(run_id, flow, queue, STATES[state], *rest)
+
+
+def step_row(row: Row) -> StepRow:
+    return StepRow(*row[1:])
+
+
+def wait_row(row: Row) -> WaitRow:
+    _, address, kind, name, due_at = row
+    return WaitRow(address, kind, name, None, due_at)
+
+
+def mail(row: Row) -> Mail:
+    return Mail(*row)
+
+
+def attempt_row(row: Row) -> AttemptRow:
+    return AttemptRow(*row)
+
+
+def worker_row(row: Row) -> WorkerRow:
+    return WorkerRow(*row)
+
+
+def grouped(rows: Sequence[Row], place: int) -> dict[str, list[Row]]:
+    """Rows by the run they belong to, whose id stands at this place."""
+    groups: dict[str, list[Row]] = {}
+    for row in rows:
+        groups.setdefault(row[place], []).append(row)
+    return groups

@@ -1,0 +1,33 @@
+-- Takes due runs of one queue. The priorities are looked at in their order and each look is a scan
+-- of the index from its floor on, in the order of the index, so nothing is sorted and no row is
+-- locked that isn't taken: the inner scans stop when the outer limit is reached. MATERIALIZED keeps
+-- the planner from running the choice twice, which would take more than the limit.
+WITH picked AS MATERIALIZED (
+    SELECT due.id
+    FROM unnest(%(queues)s::text[], %(priorities)s::int[], %(floors)s::bigint[])
+        AS line (queue, priority, floor)
+    CROSS JOIN LATERAL (
+        SELECT l.id FROM backroom.live AS l
+        WHERE l.queue = line.queue AND l.priority = line.priority
+          AND l.state IN ('ready', 'scheduled', 'waiting')
+          AND l.available_at BETWEEN line.floor AND backroom.now_us()
+          AND l.flow = ANY (%(flows)s::text[])
+        ORDER BY l.available_at, l.id
+        LIMIT %(limit)s::int
+        FOR UPDATE SKIP LOCKED
+    ) AS due
+    LIMIT %(limit)s::int
+), taken AS (
+    UPDATE backroom.live AS l
+    SET state = 'running', attempt = l.attempt + 1, starts = l.starts + 1, worker = %(worker)s,
+        claimed_at = backroom.now_us(), started_at = coalesce(l.started_at, backroom.now_us())
+    FROM picked AS p WHERE l.id = p.id
+    RETURNING l.*
+)
+SELECT
+    clock.now, t.id::text, t.flow, r.input, t.queue, t.attempt, t.starts, t.failures,
+    t.parent_id::text, r.root_id::text, r.depth, r.key, r.created_at, t.deadline_at, t.cancel_reason,
+    t.priority, t.available_at
+FROM (SELECT backroom.now_us() AS now) AS clock
+LEFT JOIN (taken AS t JOIN backroom.run AS r ON r.id = t.id) ON true
+ORDER BY t.priority, t.available_at, t.id

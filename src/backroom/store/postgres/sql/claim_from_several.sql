@@ -1,0 +1,38 @@
+-- As claim, from several queues: within one priority the longest due of all queues go first. Each
+-- queue offers (and locks) up to the limit, and what isn't taken is free again at the commit.
+WITH picked AS MATERIALIZED (
+    SELECT best.id
+    FROM generate_series(0, 9) AS rank (priority)
+    CROSS JOIN LATERAL (
+        SELECT due.id
+        FROM unnest(%(queues)s::text[], %(priorities)s::int[], %(floors)s::bigint[])
+            AS line (queue, priority, floor)
+        CROSS JOIN LATERAL (
+            SELECT l.id, l.available_at FROM backroom.live AS l
+            WHERE l.queue = line.queue AND l.priority = line.priority
+              AND l.state IN ('ready', 'scheduled', 'waiting')
+              AND l.available_at BETWEEN line.floor AND backroom.now_us()
+              AND l.flow = ANY (%(flows)s::text[])
+            ORDER BY l.available_at, l.id
+            LIMIT %(limit)s::int
+            FOR UPDATE SKIP LOCKED
+        ) AS due
+        WHERE line.priority = rank.priority
+        ORDER BY due.available_at, due.id
+        LIMIT %(limit)s::int
+    ) AS best
+    LIMIT %(limit)s::int
+), taken AS (
+    UPDATE backroom.live AS l
+    SET state = 'running', attempt = l.attempt + 1, starts = l.starts + 1, worker = %(worker)s,
+        claimed_at = backroom.now_us(), started_at = coalesce(l.started_at, backroom.now_us())
+    FROM picked AS p WHERE l.id = p.id
+    RETURNING l.*
+)
+SELECT
+    clock.now, t.id::text, t.flow, r.input, t.queue, t.attempt, t.starts, t.failures,
+    t.parent_id::text, r.root_id::text, r.depth, r.key, r.created_at, t.deadline_at, t.cancel_reason,
+    t.priority, t.available_at
+FROM (SELECT backroom.now_us() AS now) AS clock
+LEFT JOIN (taken AS t JOIN backroom.run AS r ON r.id = t.id) ON true
+ORDER BY t.priority, t.available_at, t.id

@@ -1,0 +1,1 @@
+SELECT k.run_id::text FROM backroom.key AS k WHERE k.flow = %(flow)s AND k.key = %(key)s

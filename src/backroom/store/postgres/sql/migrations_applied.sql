@@ -1,0 +1,1 @@
+SELECT m.number, m.checksum FROM backroom.migration AS m ORDER BY m.number

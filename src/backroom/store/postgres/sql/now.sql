@@ -1,0 +1,1 @@
+SELECT backroom.now_us()

@@ -1,0 +1,13 @@
+-- The waits of a run that parks; one that exists keeps its time, which counts from when it was
+-- first stored.
+INSERT INTO backroom.wait AS w (run_id, address, kind, name, due_at)
+SELECT
+    g.run_id, g.address, g.kind, g.name,
+    coalesce(g.due_at, backroom.now_us() + g.delay_us, 9223372036854775807)
+FROM unnest(
+    %(run_ids)s::uuid[], %(attempts)s::int[], %(addresses)s::text[], %(kinds)s::text[],
+    %(names)s::text[], %(delays)s::bigint[], %(dues)s::bigint[]
+) AS g (run_id, attempt, address, kind, name, delay_us, due_at)
+JOIN backroom.live AS l ON l.id = g.run_id AND l.attempt = g.attempt AND l.state = 'running'
+ON CONFLICT (run_id, address) DO UPDATE SET kind = excluded.kind, name = excluded.name
+WHERE w.kind <> excluded.kind OR w.name <> excluded.name

@@ -1,0 +1,1 @@
+DELETE FROM backroom.worker WHERE id = %(id)s

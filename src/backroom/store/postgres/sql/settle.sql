@@ -1,0 +1,35 @@
+-- Ends runs: the hot rows and the waits go, the results come, parents that wait for them wake.
+-- The rows, those of the parents included, are locked by an earlier statement.
+WITH ended AS (
+    DELETE FROM backroom.live AS l
+    USING unnest(
+        %(ids)s::uuid[], %(attempts)s::int[], %(states)s::text[], %(results)s::text[],
+        %(errors)s::text[]
+    ) AS g (id, attempt, state, result, error)
+    WHERE l.id = g.id AND l.attempt = g.attempt AND l.state = 'running'
+    RETURNING
+        l.id, l.parent_id, l.attempt, l.worker, l.started_at, l.claimed_at, g.state, g.result,
+        g.error
+), kept AS (
+    INSERT INTO backroom.result (
+        run_id, state, attempt, result, error, worker, started_at, finished_at
+    )
+    SELECT
+        e.id, e.state, e.attempt, e.result, e.error, e.worker, e.started_at, backroom.now_us()
+    FROM ended AS e
+), tried AS (
+    INSERT INTO backroom.attempt (run_id, attempt, worker, started_at, ended_at, outcome, error)
+    SELECT
+        e.id, e.attempt, e.worker, coalesce(e.claimed_at, 0), backroom.now_us(), 'failed', e.error
+    FROM ended AS e WHERE e.state = 'failed'
+    ON CONFLICT DO NOTHING
+), forgotten AS (
+    DELETE FROM backroom.wait AS w USING ended AS e WHERE w.run_id = e.id
+)
+UPDATE backroom.live AS p
+SET state = 'ready', available_at = least(p.available_at, backroom.now_us())
+FROM ended AS e
+WHERE p.id = e.parent_id AND p.state = 'waiting' AND EXISTS (
+    SELECT 1 FROM backroom.wait AS w
+    WHERE w.run_id = p.id AND w.kind = 'child' AND w.name = e.id::text
+)

@@ -1,0 +1,90 @@
+"""Start, and the runs that a checkpoint starts: a cold row, a hot row and, perhaps, a key."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+from backroom.records.runs import NewRun, Started
+from backroom.store.postgres.statement import (
+    Answers,
+    Row,
+    Sql,
+    Statement,
+    id_array,
+    number_array,
+    text_array,
+)
+from backroom.store.verbs import SaveStep, Start
+
+__all__ = ["start"]
+
+Given = tuple[NewRun, str | None, int | None]
+"""A run, and the run and attempt whose checkpoint starts it, if one does."""
+
+
+def start(
+    sql: Sql,
+    doors: Sequence[tuple[int, Start]],
+    steps: Sequence[tuple[int, SaveStep]],
+    answers: Answers,
+) -> Iterator[Statement]:
+    """All starts of a batch in one statement; those with a key take it in another one before."""
+    given: dict[str, Given] = {}
+    for place, door in doors:
+        given.setdefault(door.run.id, (door.run, None, None))
+        answers[place] = Started(door.run.id, True)
+    for _, step in steps:
+        for run in step.starts:
+            given.setdefault(run.id, (run, step.run_id, step.attempt))
+    if not given:
+        return
+    runs = [run for run, _, _ in given.values()]
+    values: dict[str, object] = {
+        "ids": id_array([run.id for run in runs]),
+        "flows": text_array([run.flow for run in runs]),
+        "keys": text_array([run.key for run in runs]),
+        "owners": number_array([owner for _, owner, _ in given.values()]),
+        "attempts": number_array([attempt for _, _, attempt in given.values()]),
+    }
+    keyed = any([run.key is not None for run in runs])
+    if keyed:
+        yield Statement(sql["take_keys"], values)
+    yield Statement(sql["start"], values | columns(runs))
+    if keyed:
+        asking = [(place, door.run) for place, door in doors if door.run.key is not None]
+        yield Statement(
+            sql["key_holders"],
+            {
+                "places": number_array([place for place, _ in asking]),
+                "flows": text_array([run.flow for _, run in asking]),
+                "keys": text_array([run.key for _, run in asking]),
+            },
+            holders(doors, answers),
+        )
+
+
+def columns(runs: Sequence[NewRun]) -> dict[str, object]:
+    return {
+        "queues": text_array([run.queue for run in runs]),
+        "priorities": number_array([run.priority for run in runs]),
+        "inputs": text_array([run.input for run in runs]),
+        "ats": number_array([run.at for run in runs]),
+        "delays": number_array([run.delay_us for run in runs]),
+        "timeouts": number_array([run.timeout_us for run in runs]),
+        "parents": number_array([run.parent_id for run in runs]),
+        "causes": number_array([run.cause_id for run in runs]),
+        "roots": number_array([run.root_id for run in runs]),
+        "depths": number_array([run.depth for run in runs]),
+    }
+
+
+def holders(
+    doors: Sequence[tuple[int, Start]], answers: Answers
+) -> Callable[[Sequence[Row]], None]:
+    ids = {place: door.run.id for place, door in doors}
+
+    def take(rows: Sequence[Row]) -> None:
+        for place, holder in rows:
+            answers[place] = Started(holder, holder == ids[place])
+
+    return take

@@ -1,0 +1,103 @@
+"""One PostgreSQL database as a store: where it is, and what can be had from it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from backroom.records.runs import NewRun, Started
+from backroom.store.postgres import clock, migrate
+from backroom.store.postgres.driver import psycopg
+from backroom.store.postgres.faults import fault
+from backroom.store.postgres.link import Address, Link
+from backroom.store.postgres.reader import PostgresReader
+from backroom.store.postgres.session import PostgresSession
+from backroom.store.postgres.statement import Sql
+
+if TYPE_CHECKING:
+    from psycopg import Connection
+
+    from backroom.store.protocol import Bell
+
+__all__ = ["PostgresStore"]
+
+SCHEMA = re.compile(r"[a-z_][a-z0-9_]{0,39}")
+
+T = TypeVar("T")
+
+
+class PostgresStore:
+    """One schema of one database.
+
+    schema              where our tables are; two applications in one database have one each
+    listen_dsn          an address past the pooler, for the doorbell; None: the same
+    prepare_threshold   uses before a statement is prepared; None: never, for old poolers (one that
+                        loses prepared statements is noticed as well, at the price of one retry)
+    lock_timeout_seconds    how long a batch waits for rows and keys that others hold
+    """
+
+    dialect = "postgresql"
+
+    def __init__(
+        self,
+        dsn: str,
+        *,
+        schema: str = "backroom",
+        listen_dsn: str | None = None,
+        prepare_threshold: int | None = 5,
+        lock_timeout_seconds: float = 5.0,
+    ) -> None:
+        if not SCHEMA.fullmatch(schema):
+            raise ValueError(
+                f"{schema!r} can't be the schema's name. Use small letters, digits and "
+                "underscores, up to 40, not beginning with a digit."
+            )
+        self.sql = Sql(schema)
+        self.address = Address(dsn, prepare_threshold)
+        self.lock_timeout_ms = round(lock_timeout_seconds * 1000)
+
+    def session(self) -> PostgresSession:
+        return PostgresSession(Link(self.address), self.sql, self.lock_timeout_ms)
+
+    def reader(self) -> PostgresReader:
+        return PostgresReader(Link(self.address), self.sql)
+
+    def schema_version(self) -> int | None:
+        have = self.on_connection(lambda c: migrate.applied(c, self.sql))
+        return max(have) if have else None
+
+    def migrate(self) -> list[str]:
+        return self.on_connection(lambda c: migrate.migrate(c, self.sql, self.lock_timeout_ms))
+
+    def check_schema(self) -> None:
+        migrate.check(self.on_connection(lambda c: migrate.applied(c, self.sql)))
+
+    def start_on(self, connection: Any, runs: Sequence[NewRun]) -> list[Started]:
+        raise NotImplementedError
+
+    def emit_on(self, connection: Any, run_id: str, event_id: str, name: str, payload: str) -> None:
+        raise NotImplementedError
+
+    def ring(self) -> None: ...
+
+    def bell(self) -> Bell | None:
+        return None
+
+    def move_clock(self, by_us: int) -> None:
+        self.on_connection(lambda c: clock.move_clock(c, self.sql, by_us))
+
+    def diagnose(self) -> list[tuple[str, str, str]]:
+        return []
+
+    def close(self) -> None: ...
+
+    def on_connection(self, work: Callable[[Connection[tuple[Any, ...]]], T]) -> T:
+        """Something rare, on a connection of its own."""
+        connection = self.address.connect()
+        try:
+            return work(connection)
+        except psycopg().Error as error:
+            raise fault(error) from error
+        finally:
+            connection.close()
