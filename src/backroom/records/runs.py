@@ -128,6 +128,8 @@ class Claimed:
     created_at: int = 0
     deadline_at: int | None = None
     cancel_reason: str | None = None  # not None: somebody asked to cancel it
+    priority: int = 5
+    due_at: int = 0  # since when it could have been claimed; now - due_at is how late it starts
     steps: tuple[StepRow, ...] = ()
     waits: tuple[WaitRow, ...] = ()
     mail: tuple[Mail, ...] = ()

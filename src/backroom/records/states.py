@@ -14,7 +14,9 @@ class State(StrEnum):
     READY = "ready"  # a worker may claim it now
     RUNNING = "running"  # a worker holds it, under one attempt number
     WAITING = "waiting"  # suspended for a time, an event or a child; held by nobody
-    NEEDS_ATTENTION = "needs_attention"  # a person has to decide: poison, or code that no longer fits
+    NEEDS_ATTENTION = (
+        "needs_attention"  # a person has to decide: poison, or code that no longer fits
+    )
     SUCCEEDED = "succeeded"
     FAILED = "failed"
     CANCELLED = "cancelled"

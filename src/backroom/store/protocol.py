@@ -14,7 +14,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Protocol
 
-from backroom.records.runs import AttemptRow, Mail, NewRun, RunRow, Started, StepRow, WaitRow, WorkerRow
+from backroom.records.runs import (
+    AttemptRow,
+    Mail,
+    NewRun,
+    RunRow,
+    Started,
+    StepRow,
+    WaitRow,
+    WorkerRow,
+)
 from backroom.records.states import State
 from backroom.store.verbs import Verb
 

@@ -1,0 +1,257 @@
+"""`Backroom`: an application's flows, and its line to the database."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import os
+import threading
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
+
+from backroom.engine.office import Office
+from backroom.engine.worker import Worker, WorkerSettings
+from backroom.engine.world import World
+from backroom.flows.flow import AsyncFlow, Flow, FlowSpec, Prepared
+from backroom.flows.handles import Run
+from backroom.flows.performer import Performer
+from backroom.flows.signature import Signature, caller_names
+from backroom.flows.starting import Starter
+from backroom.flows.steps import check_name, check_timeout
+from backroom.records.errors import Refused, UnknownFlow
+from backroom.rules.retry import NO_RETRY, Retry
+
+if TYPE_CHECKING:
+    from backroom.app.settings import Settings
+
+__all__ = ["Backroom"]
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class Backroom:
+    """The flows of one application and the database in which their runs are kept.
+
+    database  a SQLite file (default ./backroom.db; the application's own file is a good choice) or a
+              postgresql:// address; else BACKROOM_DATABASE or [tool.backroom] in pyproject.toml
+    settings  any other setting by name, see `backroom.app.settings`
+
+    Nothing is opened before it is needed, so one `Backroom` can be made at import time.
+    """
+
+    def __init__(
+        self, database: str | Path | None = None, *, world: World | None = None, **settings: Any
+    ) -> None:
+        self._given = {"database": None if database is None else str(database), **settings}
+        self._world = world
+        self._specs: dict[str, FlowSpec] = {}
+        self._settings: Settings | None = None
+        self._office: Office | None = None
+        self._office_pid = 0
+        self._lock = threading.Lock()
+        self._starter = Starter(lambda: self.office)
+
+    # --- flows
+
+    @overload
+    def flow(self, function: Callable[P, Coroutine[Any, Any, R]], /) -> AsyncFlow[P, R]: ...
+    @overload
+    def flow(self, function: Callable[P, R], /) -> Flow[P, R]: ...
+    @overload
+    def flow(
+        self,
+        *,
+        name: str | None = None,
+        key: str | None = None,
+        queue: str = "default",
+        priority: int = 5,
+        retry: Retry | None = None,
+        timeout: float | None = None,
+        aliases: tuple[str, ...] = (),
+    ) -> _FlowDecorator: ...
+    def flow(
+        self,
+        function: Callable[..., Any] | None = None,
+        /,
+        *,
+        name: str | None = None,
+        key: str | None = None,
+        queue: str = "default",
+        priority: int = 5,
+        retry: Retry | None = None,
+        timeout: float | None = None,
+        aliases: tuple[str, ...] = (),
+    ) -> Any:
+        """Make a function a flow.
+
+        name      under which its runs are stored; default: the function's
+        key       where among the arguments a run's key is found, "order.id": same key, same run
+        queue     the line its runs stand in
+        priority  0, the most urgent, to 9
+        retry     how often a run that raised is tried again, from its checkpoints; default: not at all
+        timeout   seconds for a whole run, from when it is due
+        aliases   former names, under which runs may still be stored
+        """
+        names = caller_names(1)
+
+        def declare(function: Callable[..., Any]) -> Any:
+            spec = FlowSpec(
+                name=check_name(name or function.__name__, "flow"),
+                function=function,
+                signature=Signature(function, name or function.__name__, names),
+                is_async=inspect.iscoroutinefunction(function),
+                queue=check_name(queue, "queue"),
+                priority=priority,
+                key=key,
+                retry=retry or NO_RETRY,
+                timeout=check_timeout(timeout),
+                aliases=aliases,
+            )
+            self._add(spec)
+            return AsyncFlow(spec, self._starter) if spec.is_async else Flow(spec, self._starter)
+
+        return declare if function is None else declare(function)
+
+    def _add(self, spec: FlowSpec) -> None:
+        if spec.key is not None and spec.key.split(".")[0] not in spec.signature.parameters:
+            raise Refused(
+                f"The key of {spec.name} is {spec.key!r}, but it has no parameter {spec.key.split('.')[0]!r}. "
+                "A key starts with the name of a parameter."
+            )
+        if not 0 <= spec.priority <= 9:
+            raise Refused(f"priority={spec.priority} can't be. Use 0, the most urgent, to 9.")
+        for name in (spec.name, *spec.aliases):
+            if name in self._specs:
+                raise Refused(
+                    f"Two flows are called {name!r}. Give one of them another name: @app.flow(name=...)."
+                )
+            self._specs[name] = spec
+
+    @property
+    def flows(self) -> dict[str, FlowSpec]:
+        """What is declared, by name (aliases included)."""
+        return dict(self._specs)
+
+    # --- runs
+
+    def run(self, run_id: str) -> Run[Any]:
+        """The handle of any run, by its id."""
+        return self._starter.run(run_id)
+
+    def start(self, flow: str, /, **arguments: Any) -> Run[Any]:
+        """Start a flow by its name; for callers that have the name as data."""
+        return self.handle(flow).start(**arguments)
+
+    def handle(self, flow: str) -> AsyncFlow[..., Any] | Flow[..., Any]:
+        """A declared flow by its name; UnknownFlow."""
+        spec = self._specs.get(flow)
+        if spec is None:
+            raise UnknownFlow(flow, tuple(self._specs))
+        return AsyncFlow(spec, self._starter) if spec.is_async else Flow(spec, self._starter)
+
+    def start_many(self, prepared: Iterable[Prepared[R]], *, on: Any = None) -> list[Run[R]]:
+        """Store many runs at once; each is `flow.prepare(...)`. `on` as in `using(on=...)`."""
+        return self._starter.start_many(prepared, on)
+
+    # --- the line to the database
+
+    @property
+    def settings(self) -> Settings:
+        if self._settings is None:
+            from backroom.app.settings import load
+
+            self._settings = load(**self._given)
+        return self._settings
+
+    @property
+    def office(self) -> Office:
+        """This process's line, opened at first use; a forked child gets one of its own."""
+        if self._office is None or self._office_pid != os.getpid():
+            if self._office_pid != os.getpid():
+                self._lock = threading.Lock()  # the parent's may have been held at the fork
+            with self._lock:
+                if self._office is None or self._office_pid != os.getpid():
+                    self._office = self._open()
+                    self._office_pid = os.getpid()
+        return self._office
+
+    def _open(self) -> Office:
+        from backroom.app.stores import make_store
+
+        store = make_store(self.settings)
+        try:
+            if self.settings.migrate == "auto":
+                store.migrate()
+            else:
+                store.check_schema()
+        except BaseException:
+            store.close()
+            raise
+        return Office(store, self._world, doorbells=self.settings.doorbells)
+
+    def close(self) -> None:
+        """Commit what is under way and let go of all connections; the next use opens them again."""
+        with self._lock:
+            office, self._office = self._office, None
+        if office is not None and self._office_pid == os.getpid():
+            office.close()
+
+    # --- working
+
+    def worker(self, **changes: Any) -> Worker:
+        """A worker of this process; `changes` are fields of WorkerSettings."""
+        settings = self.settings
+        given = {
+            "queues": settings.queues, "concurrency": settings.concurrency, "lease": settings.lease,
+            "poll": settings.poll, "grace": settings.grace, "doorbells": settings.doorbells,
+        }  # fmt: skip
+        return Worker(self.office, Performer(self._specs), WorkerSettings(**(given | changes)))
+
+    @contextmanager
+    def working(self, **changes: Any) -> Iterator[Worker]:
+        """A worker in a thread of this process, for as long as the block lasts: for tests and scripts.
+
+        In production run `backroom worker`, whose leases nothing in your code can stop.
+        """
+        worker = self.worker(**changes)
+        failed: list[BaseException] = []
+
+        def work() -> None:
+            try:
+                asyncio.run(worker.run())
+            except BaseException as error:
+                failed.append(error)
+
+        thread = threading.Thread(target=work, name="backroom-worker", daemon=True)
+        thread.start()
+        try:
+            yield worker
+        finally:
+            worker.stop()
+            thread.join()
+        if failed:
+            raise failed[0]
+
+    @asynccontextmanager
+    async def lifespan(self, _asgi_app: Any = None) -> AsyncIterator[None]:
+        """For ASGI frameworks: `FastAPI(lifespan=app.lifespan)`. Opens the line at start-up, so that a
+        database that can't be reached is known then, and closes it at the end."""
+        await asyncio.to_thread(lambda: self.office)
+        try:
+            yield
+        finally:
+            await asyncio.to_thread(self.close)
+
+
+class _FlowDecorator:
+    """The type of `app.flow(...)` with arguments: keeps the signature of either colour."""
+
+    @overload
+    def __call__(self, function: Callable[P, Coroutine[Any, Any, R]], /) -> AsyncFlow[P, R]: ...
+    @overload
+    def __call__(self, function: Callable[P, R], /) -> Flow[P, R]: ...
+    def __call__(self, function: Any, /) -> Any:
+        raise NotImplementedError

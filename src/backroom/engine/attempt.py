@@ -1,0 +1,83 @@
+"""One attempt: from a claimed run to the verb that ends it."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, Protocol
+
+from backroom.engine.handler import Performance
+from backroom.engine.lane import Lane
+from backroom.engine.world import World
+from backroom.records.outcome import (
+    Cancelled,
+    Failed,
+    HandedBack,
+    Lost,
+    NeedsAttention,
+    Outcome,
+    Parked,
+    Succeeded,
+    TryAgain,
+)
+from backroom.records.runs import Claimed
+from backroom.records.states import State
+from backroom.store.verbs import Again, Attention, Fenced, HandBack, Park, Settle, Verb
+
+__all__ = ["Attempt", "ending_verb"]
+
+
+class Watches(Protocol):
+    """Where an attempt with waits in memory is put down for news."""
+
+    def watch(self, attempt: Attempt) -> None: ...
+
+
+class Attempt:
+    """A claimed run while this process performs it; also the desk its performance works at."""
+
+    __slots__ = ("_lane", "_watches", "claimed", "performance", "task", "world")
+
+    def __init__(self, claimed: Claimed, lane: Lane, world: World, watches: Watches) -> None:
+        self.claimed = claimed
+        self.world = world
+        self._lane = lane
+        self._watches = watches
+        self.performance: Performance | None = None
+        self.task: asyncio.Task[None] | None = None
+
+    def submit(self, verb: Verb) -> asyncio.Future[Any]:
+        return self._lane.submit(verb)
+
+    def call(self, verb: Verb) -> Any:
+        return self._lane.call(verb)
+
+    def post(self, verb: Verb) -> None:
+        self._lane.post(verb)
+
+    def watch(self) -> None:
+        self._watches.watch(self)
+
+    def interrupt(self, outcome: Outcome) -> None:
+        if self.performance is not None:
+            self.performance.interrupt(outcome)
+
+
+def ending_verb(run: Claimed, outcome: Outcome) -> Fenced | None:
+    """What has to be written for an outcome; None: nothing, the run is no longer ours."""
+    match outcome:
+        case Succeeded(result):
+            return Settle(run.id, run.attempt, State.SUCCEEDED, result=result)
+        case Failed(error):
+            return Settle(run.id, run.attempt, State.FAILED, error=error)
+        case Cancelled(reason):
+            return Settle(run.id, run.attempt, State.CANCELLED, error=reason)
+        case Parked(waits):
+            return Park(run.id, run.attempt, waits)
+        case TryAgain(delay_us, error):
+            return Again(run.id, run.attempt, delay_us, error)
+        case NeedsAttention(error):
+            return Attention(run.id, run.attempt, error)
+        case HandedBack():
+            return HandBack(run.id, run.attempt)
+        case Lost():
+            return None

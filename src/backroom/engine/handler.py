@@ -1,0 +1,75 @@
+"""The seam between the engine and the author's code.
+
+The engine moves runs; a handler knows what a run does. This file is all that the engine knows of
+user code, and all that a handler knows of the engine. `flows/performer.py` implements `Handler`,
+`engine/attempt.py` implements `Desk`, and `app` plugs the two together.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from backroom.engine.world import World
+from backroom.records.outcome import Outcome
+from backroom.records.runs import Claimed, Mail, RunRow
+from backroom.store.verbs import Verb
+
+__all__ = ["Desk", "Handler", "Performance"]
+
+
+class Desk(Protocol):
+    """What one attempt may ask of the engine."""
+
+    world: World
+
+    def submit(self, verb: Verb) -> asyncio.Future[Any]:
+        """Commit a verb with the next group; the future has its answer after the commit."""
+        ...
+
+    def call(self, verb: Verb) -> Any:
+        """The same for a thread that can wait; refusals are raised."""
+        ...
+
+    def post(self, verb: Verb) -> None:
+        """The same for a verb whose answer nobody needs."""
+        ...
+
+    def watch(self) -> None:
+        """This attempt has a wait in memory (another branch is busy): bring it the news."""
+        ...
+
+
+class Performance(Protocol):
+    """One attempt of one run, from the handler's side."""
+
+    async def perform(self) -> Outcome:
+        """Run the author's function to its outcome. Never raises."""
+        ...
+
+    def interrupt(self, outcome: Outcome) -> None:
+        """Stop as soon as possible and end with this outcome (cancel, hand-back, lost lease)."""
+        ...
+
+    def children(self) -> Sequence[str]:
+        """The ids of the runs that its waits in memory wait for."""
+        ...
+
+    def news(self, now: int, mail: Sequence[Mail], ended: Sequence[RunRow]) -> None:
+        """What has happened to the run's waits in memory. `now` is the database's clock."""
+        ...
+
+
+class Handler(Protocol):
+    """What turns claimed runs into performances."""
+
+    def flows(self) -> tuple[str, ...]:
+        """The flows this process knows; others are not claimed."""
+        ...
+
+    def queues(self) -> tuple[str, ...]:
+        """The queues that its flows are started on by default."""
+        ...
+
+    def open(self, claimed: Claimed, desk: Desk) -> Performance: ...

@@ -1,0 +1,233 @@
+"""A lane: one thread with one connection that commits whatever has come in.
+
+Group commit without a timer. While one commit is being synced the next verbs queue up; when it is
+done they go together into the next transaction. Alone, a verb waits for nobody; in a crowd a
+thousand share one sync.
+
+    submit ─▶ queue ─▶ [ lane's thread: take all ─▶ one transaction ─▶ commit ] ─▶ answers
+                                     ▲                                     │
+                                     └────────── meanwhile, more ──────────┘
+
+A process has two lanes. `main` carries what its own attempts write; `doors` what may have to wait for
+other people's locks (keyed starts, events), so that a caller's long transaction holds up nobody's
+checkpoint. Leases are renewed elsewhere (`engine/lease.py`).
+
+When the world fails, the lane tries again with the same ids: every verb but `Claim` is repeatable. A
+verb that breaks the whole batch (a value the database chokes on) is found by halving the batch, so
+that it fails alone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future
+from queue import Empty, SimpleQueue
+from typing import Any
+
+from backroom.records import limits
+from backroom.records.errors import (
+    BackroomError,
+    Busy,
+    OutcomeUnknown,
+    StoreError,
+    StoreUnavailable,
+)
+from backroom.store.protocol import Session
+from backroom.store.verbs import Claim, Verb
+
+__all__ = ["Lane"]
+
+log = logging.getLogger("backroom.store")
+BATCH = 1_000  # verbs in one transaction: beyond it nothing is won, and a failure costs more
+
+
+class _Ticket:
+    """A verb and whoever waits for its answer: an asyncio future, a thread's future, or nobody."""
+
+    __slots__ = ("future", "loop", "verb")
+
+    def __init__(self, verb: Verb, future: Any, loop: asyncio.AbstractEventLoop | None) -> None:
+        self.verb = verb
+        self.future = future
+        self.loop = loop
+
+
+class Lane:
+    """Verbs go in from any thread or loop; answers come out after their commit."""
+
+    def __init__(
+        self,
+        make_session: Callable[[], Session],
+        name: str,
+        *,
+        patience_seconds: float = 30.0,
+        after_commit: Callable[[Sequence[Verb]], None] | None = None,
+    ) -> None:
+        self._make_session = make_session
+        self._patience_seconds = patience_seconds
+        self._after_commit = after_commit
+        self._queue: SimpleQueue[_Ticket | None] = SimpleQueue()
+        self._closed = False
+        self._thread = threading.Thread(target=self._work, name=f"backroom-{name}", daemon=True)
+        self._thread.start()
+
+    # --- in
+
+    def submit(self, verb: Verb) -> asyncio.Future[Any]:
+        """From a loop: a future of that loop."""
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Any] = loop.create_future()
+        self._put(_Ticket(verb, future, loop))
+        return future
+
+    def future(self, verb: Verb) -> Future[Any]:
+        """From anywhere: a thread-safe future."""
+        future: Future[Any] = Future()
+        self._put(_Ticket(verb, future, None))
+        return future
+
+    def futures(self, verbs: Iterable[Verb]) -> list[Future[Any]]:
+        return [self.future(verb) for verb in verbs]
+
+    def call(self, verb: Verb, timeout: float | None = None) -> Any:
+        """From a thread that can wait; refusals are raised."""
+        return self.future(verb).result(timeout)
+
+    def post(self, verb: Verb) -> None:
+        """Nobody waits for the answer."""
+        self._put(_Ticket(verb, None, None))
+
+    def _put(self, ticket: _Ticket) -> None:
+        if self._closed:
+            raise StoreUnavailable("This Backroom has been closed. Open a new one.")
+        if self._queue.qsize() >= limits.INTAKE_OPS:
+            raise Busy(
+                f"{limits.INTAKE_OPS:,} calls wait for the database already. Nothing of this one was "
+                "stored; try again in a moment."
+            )
+        self._queue.put(ticket)
+
+    def close(self) -> None:
+        """Commit what is queued, then stop. Safe to call twice."""
+        if not self._closed:
+            self._closed = True
+            self._queue.put(None)
+        if threading.current_thread() is not self._thread:
+            self._thread.join()
+
+    # --- the thread
+
+    def _work(self) -> None:
+        session = self._make_session()
+        try:
+            while True:
+                first = self._queue.get()
+                if first is None:
+                    return
+                batch, last = self._take(first)
+                self._perform(session, batch)
+                if last:
+                    return
+        finally:
+            session.close()
+
+    def _take(self, first: _Ticket) -> tuple[list[_Ticket], bool]:
+        batch = [first]
+        with contextlib.suppress(Empty):
+            while len(batch) < BATCH:
+                ticket = self._queue.get_nowait()
+                if ticket is None:
+                    return batch, True
+                batch.append(ticket)
+        return batch, False
+
+    def _perform(self, session: Session, batch: list[_Ticket]) -> None:
+        """One batch to its end: every ticket gets an answer or an error."""
+        verbs = [ticket.verb for ticket in batch]
+        try:
+            answers = session.apply(verbs)
+        except StoreError as error:
+            self._again(session, batch, error)
+        except Exception as error:
+            if len(batch) == 1:
+                log.exception("The store failed at %s", type(verbs[0]).__name__)
+                _deliver(batch, [_wrapped(error, verbs[0])])
+                return
+            middle = len(batch) // 2
+            self._perform(session, batch[:middle])
+            self._perform(session, batch[middle:])
+        else:
+            _deliver(batch, answers)
+            if self._after_commit is not None:
+                self._after_commit(verbs)
+
+    def _again(self, session: Session, batch: list[_Ticket], error: StoreError) -> None:
+        """The database failed us. Claims fail (the worker looks again); the rest is tried again, with
+        the same ids, until it goes through or our patience ends."""
+        claims = [ticket for ticket in batch if isinstance(ticket.verb, Claim)]
+        rest = [ticket for ticket in batch if not isinstance(ticket.verb, Claim)]
+        _deliver(claims, [error] * len(claims))
+        if not rest:
+            return
+        deadline = time.monotonic() + self._patience_seconds
+        pause = 0.05
+        unknown = isinstance(error, OutcomeUnknown)
+        while isinstance(error, OutcomeUnknown | StoreUnavailable) and time.monotonic() < deadline:
+            if not unknown:
+                time.sleep(pause)
+                pause = min(pause * 2, 2.0)
+            unknown = False
+            try:
+                answers = session.apply([ticket.verb for ticket in rest])
+            except StoreError as again:
+                error = again
+            except Exception:
+                self._perform(session, rest)
+                return
+            else:
+                _deliver(rest, answers)
+                if self._after_commit is not None:
+                    self._after_commit([ticket.verb for ticket in rest])
+                return
+        log.error("Giving up on %d calls: %s", len(rest), error)
+        _deliver(rest, [error] * len(rest))
+
+
+def _wrapped(error: Exception, verb: Verb) -> BackroomError:
+    if isinstance(error, BackroomError):
+        return error
+    failed = StoreError(f"The database refused {type(verb).__name__}: {error}")
+    failed.__cause__ = error
+    return failed
+
+
+def _deliver(tickets: Sequence[_Ticket], answers: Sequence[object]) -> None:
+    """Resolve the futures; those of one loop together, since waking a loop costs more than a future."""
+    by_loop: dict[asyncio.AbstractEventLoop, list[tuple[Any, object]]] = {}
+    for ticket, answer in zip(tickets, answers, strict=True):
+        if ticket.future is None:
+            continue
+        if ticket.loop is not None:
+            by_loop.setdefault(ticket.loop, []).append((ticket.future, answer))
+        elif isinstance(answer, BaseException):
+            ticket.future.set_exception(answer)
+        else:
+            ticket.future.set_result(answer)
+    for loop, pairs in by_loop.items():
+        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody is left to tell
+            loop.call_soon_threadsafe(_resolve, pairs)
+
+
+def _resolve(pairs: Sequence[tuple[asyncio.Future[Any], object]]) -> None:
+    for future, answer in pairs:
+        if future.done():
+            continue
+        if isinstance(answer, BaseException):
+            future.set_exception(answer)
+        else:
+            future.set_result(answer)

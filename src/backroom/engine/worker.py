@@ -1,0 +1,383 @@
+"""The worker: claims runs, performs many at once, and looks after them until they end.
+
+One asyncio loop. Its main task claims: it asks for as many runs as it has room for, in the same
+transaction in which the lane commits what the last ones have ended with. Beside it three duties run,
+each a loop of its own: `_bring_news` to waits in memory, `_heed_cancels`, and `_rescue` of runs whose
+worker has died.
+
+When to look for work. A doorbell says "now"; the answer to the last claim says when the next timer is
+due; on SQLite a cheap look at the file's change counter catches writers that ring no bell; and a plain
+claim every `poll_seconds` catches everything else. With every doorbell cut off all works, slower.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import socket
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any
+
+from backroom.engine.attempt import Attempt, ending_verb
+from backroom.engine.handler import Handler
+from backroom.engine.lease import Keeper, LeaseTerm
+from backroom.engine.office import Office
+from backroom.records import limits
+from backroom.records.errors import StoreError
+from backroom.records.outcome import Cancelled, HandedBack, Lost, Outcome
+from backroom.records.runs import Claimed, Claims, Mail, RunRow, WorkerRow
+from backroom.store.protocol import Bell, Reader
+from backroom.store.verbs import Claim, HandBack, Reconcile, Rescue
+
+__all__ = ["Worker", "WorkerSettings"]
+
+log = logging.getLogger("backroom.worker")
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerSettings:
+    """How a worker works. Times in seconds.
+
+    queues        which queues it serves; empty: those its flows use
+    concurrency   runs performed at once in this process
+    lease         after this long without a renewal its runs are given to others
+    poll          longest time between two looks for work while idle
+    pulse         time between two looks at SQLite's change counter while idle
+    grace         how long a stopping worker lets its runs go on before it hands them back
+    """
+
+    queues: tuple[str, ...] = ()
+    concurrency: int = 100
+    lease: float = 6.0
+    poll: float = 0.2
+    pulse: float = 0.02
+    grace: float = 20.0
+    doorbells: bool = True
+    renew: bool = True  # False: a supervisor renews the lease
+    worker_id: str = ""
+    name: str = field(default_factory=lambda: f"{socket.gethostname()}:{os.getpid()}")
+
+
+class Worker:
+    """Performs runs of one application in this process."""
+
+    def __init__(self, office: Office, handler: Handler, settings: WorkerSettings) -> None:
+        self._office = office
+        self._handler = handler
+        self._settings = settings
+        self._term = LeaseTerm(settings.lease)
+        self._flows = handler.flows()
+        self._queues = settings.queues or handler.queues()
+        self.id = settings.worker_id or office.world.new_id()
+        self._attempts: dict[str, Attempt] = {}
+        self._watching: set[str] = set()
+        self._ending: set[str] = set()  # ended here, not yet in the database
+        self._floors: dict[tuple[str, int], int] = {}
+        self._full_look_at = 0.0
+        self._doubtful = False
+        self._stopping = False
+        self._wake = asyncio.Event()
+        self._news = asyncio.Event()
+        self._idle = asyncio.Event()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._keeper: Keeper | None = None
+        self._bell: Bell | None = None
+        self._pulse: Reader | None = None
+        self._failures = 0
+
+    # --- life
+
+    async def run(self) -> None:
+        """Work until `stop` is called; then finish or hand back what is in hand, and return."""
+        self._loop = loop = asyncio.get_running_loop()
+        # asyncio.to_thread has a handful of threads by default; every run may want one.
+        threads = ThreadPoolExecutor(self._settings.concurrency, thread_name_prefix="backroom-step")
+        loop.set_default_executor(threads)
+        await asyncio.to_thread(self._open)
+        if self._bell is not None:
+            loop.add_reader(self._bell.fileno(), self._rung)
+        self._office.on_work.append(self.ring)
+        duties = [
+            loop.create_task(duty)
+            for duty in (self._bring_news(), self._heed_cancels(), self._rescue())
+        ]
+        log.info("worker %s is ready for queues %s", self._settings.name, ", ".join(self._queues))
+        try:
+            await self._claim_and_perform()
+            await self._finish()
+        finally:
+            for duty in duties:
+                duty.cancel()
+            await asyncio.gather(*duties, return_exceptions=True)
+            self._office.on_work.remove(self.ring)
+            if self._bell is not None:
+                loop.remove_reader(self._bell.fileno())
+            await asyncio.to_thread(self._close)
+            threads.shutdown(wait=False)
+
+    def stop(self) -> None:
+        """Claim no more, let go after the grace. Thread-safe."""
+        self._stopping = True
+        self.ring()
+
+    def ring(self) -> None:
+        """There may be work. Thread-safe."""
+        if self._loop is not None:
+            with contextlib.suppress(RuntimeError):  # the loop is closed
+                self._loop.call_soon_threadsafe(self._hear)
+
+    def _hear(self) -> None:
+        self._wake.set()
+        if self._watching:
+            self._news.set()
+
+    def _rung(self) -> None:
+        assert self._bell is not None
+        self._bell.drain()
+        self._hear()
+
+    def _open(self) -> None:
+        if self._settings.doorbells:
+            self._bell = self._office.store.bell()
+        self._enter()
+
+    def _enter(self) -> None:
+        row = WorkerRow(
+            self.id, self._settings.name,
+            concurrency=self._settings.concurrency,
+            bell="" if self._bell is None else self._bell.address,
+        )  # fmt: skip
+        self._keeper = Keeper(
+            self._office.store, row, self._term, self._lease_lost, renew=self._settings.renew
+        )
+        self._keeper.start()
+
+    def _close(self) -> None:
+        if self._keeper is not None:
+            self._keeper.stop()
+        if self._bell is not None:
+            self._bell.close()
+
+    # --- claiming
+
+    async def _claim_and_perform(self) -> None:
+        while not self._stopping:
+            room = self._settings.concurrency - len(self._attempts)
+            self._wake.clear()
+            next_look = self._settings.poll
+            if room > 0:
+                claims = await self._claim(room)
+                if claims is None:
+                    next_look = min(0.05 * 2**self._failures, 5.0)
+                else:
+                    for run in claims.runs:
+                        self._begin(run)
+                    if len(claims.runs) == room:
+                        continue
+                    if claims.next_due_at is not None:
+                        next_look = min(
+                            next_look, max(0, claims.next_due_at - claims.now) / 1_000_000
+                        )
+            await self._until_there_may_be_work(next_look)
+
+    async def _claim(self, room: int) -> Claims | None:
+        """Ask for up to `room` runs. None: the database failed, look again later."""
+        main = self._office.main
+        try:
+            if self._doubtful:
+                # What we were given may differ from what we know of: give the difference back.
+                holding = frozenset(self._attempts) | frozenset(self._ending)
+                await main.submit(Reconcile(self.id, holding))
+                self._doubtful = False
+            claims: Claims = await main.submit(
+                Claim(self.id, self._queues, self._flows, room, self._floors_now())
+            )
+        except StoreError as error:
+            self._doubtful = True
+            self._failures = min(self._failures + 1, 8)
+            log.warning("Can't look for work right now: %s", error)
+            return None
+        self._failures = 0
+        for run in claims.runs:
+            place = (run.queue, run.priority)
+            self._floors[place] = max(self._floors.get(place, 0), run.due_at - 1_000_000)
+        return claims
+
+    def _floors_now(self) -> dict[tuple[str, int], int]:
+        """Where to start the scan. Once a second nowhere: a caller's long transaction may bring in runs
+        that have been due for a while, and clocks may be set back."""
+        now = self._office.world.monotonic()
+        if now - self._full_look_at >= 1.0:
+            self._full_look_at = now
+            return {}
+        return dict(self._floors)
+
+    async def _until_there_may_be_work(self, seconds: float) -> None:
+        """Until somebody rings, room is made, the file has changed, or the time is over."""
+        assert self._loop is not None
+        world = self._office.world
+        deadline = world.monotonic() + seconds
+        while not self._wake.is_set():
+            left = deadline - world.monotonic()
+            if left <= 0:
+                return
+            alarm = self._loop.call_later(min(left, self._settings.pulse), self._wake.set)
+            await self._wake.wait()
+            if alarm.when() > self._loop.time():
+                alarm.cancel()
+                return
+            if self._file_changed() or world.monotonic() >= deadline:
+                return
+            self._wake.clear()
+
+    def _file_changed(self) -> bool:
+        if self._office.store.dialect != "sqlite" or not self._settings.doorbells:
+            return False
+        try:
+            if self._pulse is None:
+                self._pulse = self._office.store.reader()
+            return bool(self._pulse.changed())
+        except StoreError:
+            return True  # the claim will say what is wrong
+
+    # --- performing
+
+    def _begin(self, run: Claimed) -> None:
+        assert self._loop is not None
+        attempt = Attempt(run, self._office.main, self._office.world, self)
+        self._attempts[run.id] = attempt
+        self._idle.clear()
+        attempt.task = self._loop.create_task(self._perform(attempt))
+
+    async def _perform(self, attempt: Attempt) -> None:
+        run = attempt.claimed
+        if run.cancel_reason is not None:
+            outcome: Outcome = Cancelled(run.cancel_reason)
+        else:
+            attempt.performance = self._handler.open(run, attempt)
+            outcome = await attempt.performance.perform()
+        if self._attempts.get(run.id) is attempt:
+            self._end(attempt, outcome)
+
+    def _end(self, attempt: Attempt, outcome: Outcome) -> None:
+        run = attempt.claimed
+        del self._attempts[run.id]
+        self._watching.discard(run.id)
+        verb = ending_verb(run, outcome)
+        if verb is not None:
+            self._ending.add(run.id)
+            done = self._office.main.submit(verb)
+            done.add_done_callback(lambda future: self._ended(run.id, future))
+        self._wake.set()
+        if not self._attempts:
+            self._idle.set()
+
+    def _ended(self, run_id: str, done: asyncio.Future[Any]) -> None:
+        self._ending.discard(run_id)
+        if not done.cancelled() and isinstance(done.exception(), StoreError):
+            self._doubtful = True  # it may still be ours in the database
+
+    async def _finish(self) -> None:
+        """Let what is in hand end; hand back what doesn't end within the grace."""
+        if self._attempts:
+            log.info(
+                "stopping: %d runs may go on for %g s", len(self._attempts), self._settings.grace
+            )
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._idle.wait(), self._settings.grace)
+        for attempt in list(self._attempts.values()):
+            attempt.interrupt(HandedBack())
+        with contextlib.suppress(TimeoutError):
+            if self._attempts:
+                await asyncio.wait_for(self._idle.wait(), 1.0)
+        main = self._office.main
+        # What still goes on is in threads that can't be stopped; its late writes will be refused.
+        stuck = [
+            main.submit(HandBack(a.claimed.id, a.claimed.attempt)) for a in self._attempts.values()
+        ]
+        self._attempts.clear()
+        await asyncio.gather(*stuck, return_exceptions=True)
+
+    def _lease_lost(self) -> None:
+        """From the keeper's thread: we were declared dead. Drop everything, come back as another."""
+        log.error("worker %s missed its lease; its runs are in other hands", self._settings.name)
+        if self._loop is not None:
+            with contextlib.suppress(RuntimeError):
+                self._loop.call_soon_threadsafe(self._start_over)
+
+    def _start_over(self) -> None:
+        for attempt in list(self._attempts.values()):
+            attempt.interrupt(Lost())
+        self.id = self._office.world.new_id()
+        assert self._loop is not None
+        self._loop.run_in_executor(None, self._enter)
+
+    # --- duties
+
+    def watch(self, attempt: Attempt) -> None:
+        """An attempt has a wait in memory. From its flow's loop or thread."""
+        self._watching.add(attempt.claimed.id)
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self._news.set)
+
+    async def _bring_news(self) -> None:
+        """Tell attempts with waits in memory what has come for them."""
+        while True:
+            if not self._watching:
+                await self._news.wait()
+            self._news.clear()
+            watched = [a for run_id in tuple(self._watching) if (a := self._attempts.get(run_id))]
+            if watched:
+                await self._look_for_news(watched)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._news.wait(), 0.05)
+
+    async def _look_for_news(self, watched: Sequence[Attempt]) -> None:
+        ids = [attempt.claimed.id for attempt in watched]
+        children = [child for a in watched if a.performance for child in a.performance.children()]
+
+        def look(reader: Reader) -> tuple[int, list[Mail], list[RunRow]]:
+            return reader.now(), reader.mail(ids), reader.ended(children) if children else []
+
+        try:
+            now, mail, ended = await asyncio.wrap_future(self._office.read(look))
+        except StoreError as error:
+            log.warning("Can't look for news right now: %s", error)
+            return
+        for attempt in watched:
+            if attempt.performance is not None:
+                mine = [letter for letter in mail if letter.run_id == attempt.claimed.id]
+                attempt.performance.news(now, mine, ended)
+
+    async def _heed_cancels(self) -> None:
+        """See who of ours is asked to stop."""
+        while True:
+            await asyncio.sleep(0.25 if self._attempts else 1.0)
+            if not self._attempts:
+                continue
+            try:
+                asked = await asyncio.wrap_future(
+                    self._office.read(lambda reader: reader.cancelled(self.id))
+                )
+            except StoreError:
+                continue
+            for run_id, reason in asked:
+                attempt = self._attempts.get(run_id)
+                if attempt is not None:
+                    attempt.interrupt(Cancelled(reason))
+
+    async def _rescue(self) -> None:
+        """Release the runs of dead workers; anybody may, and it takes nothing to find none."""
+        while True:
+            try:
+                released = await self._office.main.submit(Rescue(limits.STARTS))
+            except StoreError:
+                released = ()
+            if released:
+                log.warning("released %d runs of workers that died", len(released))
+                self._wake.set()
+            await asyncio.sleep(self._term.pause_seconds)

@@ -1,0 +1,258 @@
+"""One attempt of one run: what is kept, which branches are busy, and when to park.
+
+Replay in one paragraph. The author's function is called from its first line at every claim. Each step
+and wait asks this context for what is kept at its address; what is kept is returned at once,
+the first call with nothing kept does real work. So the function reaches the point where the last
+attempt stopped, in the state it had there, without having been held in memory in between.
+
+Parking. A flow has leaves: its body, or while a `gather` is open the branches of it. `busy` counts
+the leaves that are not inside a wait. The last leaf to enter a wait parks the run: the waits go to
+the database in one transaction, and the function is unwound by cancelling its task (or, in a
+thread, by raising `Unwind` from the wait). While other leaves are busy a wait stays in memory, and
+the engine brings the news about it.
+
+    leaf enters a wait ── busy > 0 ──▶ waits in memory, recorded; news wakes it
+                       └─ busy = 0 ──▶ Parked(all waits)
+
+Unwinding runs `finally` blocks and `__exit__` methods, and they run again in the next attempt: what
+must happen once belongs in a step. A flow that swallows the cancellation changes nothing: its ending
+is decided, every further step or wait unwinds again, and what it returns is ignored.
+
+Threads. A `def` flow runs in a pool thread, news come from the loop's thread: `_lock` guards the
+few lines that both touch.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from backroom.engine.handler import Desk
+from backroom.flows.scope import here
+from backroom.records import limits
+from backroom.records.errors import LeaseLost, Refused
+from backroom.records.outcome import Lost, Outcome, Parked
+from backroom.records.runs import FOREVER, Claimed, Mail, RunRow, StepRow, WaitRow
+from backroom.store.verbs import SaveStep, SaveWaits
+
+__all__ = ["Blocked", "RunContext", "Unwind"]
+
+
+class Unwind(BaseException):
+    """Leaves a `def` flow whose ending is decided. Not an Exception: authors don't catch it."""
+
+
+class Blocked:
+    """A leaf inside a wait: what it waits for, and how to wake it."""
+
+    __slots__ = ("_event", "_future", "ready", "rows")
+
+    def __init__(self, rows: tuple[WaitRow, ...], ready: Callable[[], bool]) -> None:
+        self.rows = rows
+        self.ready = ready
+        loop = asyncio._get_running_loop()
+        self._future: asyncio.Future[None] | None = loop.create_future() if loop else None
+        self._event = threading.Event() if loop is None else None
+
+    def wake(self) -> None:
+        if self._event is not None:
+            self._event.set()
+        elif self._future is not None and not self._future.done():
+            self._future.set_result(None)
+
+    async def sleep(self) -> None:
+        assert self._future is not None
+        await self._future
+
+    def sleep_in_thread(self) -> None:
+        assert self._event is not None
+        self._event.wait()
+
+
+class RunContext:
+    """The state of one attempt."""
+
+    def __init__(self, claimed: Claimed, desk: Desk) -> None:
+        self.run = claimed
+        self.desk = desk
+        self.kept: dict[str, StepRow] = {row.address: row for row in claimed.steps}
+        self.waits: dict[str, WaitRow] = {row.address: row for row in claimed.waits}
+        self.mail: list[Mail] = list(claimed.mail)
+        self.ended: dict[str, RunRow] = {row.id: row for row in claimed.ended}
+        self.now = claimed.now  # the database's clock as last heard
+        self.ending: Outcome | None = None
+        self.task: asyncio.Task[Any] | None = None  # the async flow's task, to be cancelled
+        self.suspicious = claimed.starts > 1
+        self._began = desk.world.monotonic()
+        self._lock = threading.Lock()
+        self._busy = 1
+        self._blocked: list[Blocked] = []
+        self._taken: set[str] = set()
+        self._functions: dict[str, Callable[..., Any]] = {}
+        self.overdue: dict[str, threading.Thread] = {}  # bodies that outlived their time-out
+
+    # --- time and checks
+
+    def clock(self) -> int:
+        """About what the database's clock says now; for records and hints."""
+        return self.run.now + int((self.desk.world.monotonic() - self._began) * 1_000_000)
+
+    def check(self) -> None:
+        """Leave the flow if its ending is decided."""
+        if self.ending is not None:
+            self.unwind()
+        if len(self.kept) >= limits.STEPS:
+            raise Refused(
+                f"Run {self.run.id} has {limits.STEPS:,} checkpoints, the limit of one run. Hand the "
+                "rest of the work to a child run."
+            )
+
+    def unwind(self) -> None:
+        raise asyncio.CancelledError if asyncio._get_running_loop() else Unwind
+
+    # --- writing
+
+    def saving(self, row: StepRow, **extra: Any) -> SaveStep:
+        """The verb that keeps a checkpoint of this attempt."""
+        self.kept[row.address] = row
+        clears, self.suspicious = self.suspicious, False
+        return SaveStep(self.run.id, self.run.attempt, row, clears_starts=clears, **extra)
+
+    def lost(self, _error: LeaseLost) -> None:
+        """A write was refused: another attempt holds the run. Stop quietly."""
+        self.end(Lost())
+
+    def end(self, outcome: Outcome) -> None:
+        """Decide the ending (the first decision stands) and unwind whoever is inside the flow."""
+        with self._lock:
+            if self.ending is None:
+                self.ending = outcome
+            blocked, self._blocked = self._blocked, []
+        for leaf in blocked:
+            leaf.wake()
+        task = self.task
+        if task is None or here() is task:
+            return  # it leaves by itself: `leave` and `check` raise. A self-cancel would strike twice.
+        if asyncio._get_running_loop() is task.get_loop():
+            task.cancel()
+        else:
+            task.get_loop().call_soon_threadsafe(task.cancel)
+
+    # --- leaves
+
+    def fork(self, branches: int) -> None:
+        """A gather opens: its branches are leaves in place of the one that opened it."""
+        with self._lock:
+            self._busy += branches - 1
+
+    def branch_ended(self, remaining: int) -> None:
+        """One branch is done. The last one hands its place back to the leaf that opened the gather."""
+        if remaining:
+            with self._lock:
+                self._busy -= 1
+            self._park_if_idle()
+
+    def enter(self, blocked: Blocked) -> None:
+        """A leaf enters a wait. Parks the run if it was the last busy one."""
+        with self._lock:
+            self._busy -= 1
+            self._blocked.append(blocked)
+            busy = self._busy
+        if busy:
+            self._record(blocked)
+        else:
+            self._park_if_idle()
+
+    def leave(self) -> None:
+        """The leaf goes on; `news` has counted it as busy again already."""
+        if self.ending is not None:
+            self.unwind()
+
+    def _record(self, blocked: Blocked) -> None:
+        """The wait stays in memory: note when it began, so that a crash doesn't start it anew."""
+        missing = tuple(row for row in blocked.rows if row.address not in self.waits)
+        self.desk.watch()
+        if not missing:
+            return
+        verb = SaveWaits(self.run.id, self.run.attempt, missing)
+        if asyncio._get_running_loop() is not None:
+            self.desk.submit(verb).add_done_callback(self._recorded)
+        else:
+            self._keep_waits(self.desk.call(verb))
+
+    def _recorded(self, done: asyncio.Future[Any]) -> None:
+        if done.cancelled():
+            return
+        error = done.exception()
+        if isinstance(error, LeaseLost):
+            self.lost(error)
+        elif error is None:
+            self._keep_waits(done.result())
+
+    def _keep_waits(self, rows: Sequence[WaitRow]) -> None:
+        for row in rows:
+            self.waits[row.address] = row
+
+    def _park_if_idle(self) -> None:
+        with self._lock:
+            if self._busy or self.ending is not None or not self._blocked:
+                return
+            rows = tuple(row for leaf in self._blocked for row in leaf.rows)
+        self.end(Parked(rows))
+
+    def news(self, now: int, mail: Sequence[Mail], ended: Sequence[RunRow]) -> None:
+        """What the engine has seen of our waits. Wakes the leaves that may go on."""
+        self.now = max(self.now, now)
+        with self._lock:
+            known = self._taken.union(letter.id for letter in self.mail)
+            self.mail.extend(letter for letter in mail if letter.id not in known)
+            self.ended.update((row.id, row) for row in ended)
+            woken = [leaf for leaf in self._blocked if leaf.ready()]
+            self._blocked = [leaf for leaf in self._blocked if leaf not in woken]
+            self._busy += len(woken)
+        for leaf in woken:
+            leaf.wake()
+
+    def children(self) -> list[str]:
+        """The runs that waits in memory wait for."""
+        with self._lock:
+            return [row.name for leaf in self._blocked for row in leaf.rows if row.kind == "child"]
+
+    # --- what waits look at
+
+    def is_due(self, address: str) -> bool:
+        row = self.waits.get(address)
+        return row is not None and row.due_at is not None and row.due_at <= self.now
+
+    def due_at(self, address: str) -> int:
+        row = self.waits.get(address)
+        return FOREVER if row is None or row.due_at is None else row.due_at
+
+    def letter(self, name: str) -> Mail | None:
+        """The oldest unread event of that name, left where it is."""
+        return next((letter for letter in self.mail if letter.name == name), None)
+
+    def take(self, letter: Mail) -> None:
+        """It is being consumed: no other wait of this attempt may take it too."""
+        with self._lock:
+            self.mail.remove(letter)
+            self._taken.add(letter.id)
+
+    # --- guards
+
+    def know(self, name: str, function: Callable[..., Any]) -> None:
+        """Two different steps of one name in one run would answer for each other."""
+        if self._functions.setdefault(name, function) is not function:
+            raise Refused(
+                f"Two different steps of this flow are called {name!r}, so their results would be mixed "
+                "up. Give one of them another name: @step(name=...)."
+            )
+
+    def must_not_block_loop(self, name: str) -> None:
+        if asyncio._get_running_loop() is not None:
+            raise Refused(
+                f"{name} is a `def` step called inside an `async def` flow, where it would block every "
+                f"other run of this worker. Write `await asyncio.to_thread({name}, ...)`, or make it `async def`."
+            )

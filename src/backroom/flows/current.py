@@ -1,0 +1,65 @@
+"""What code inside a run can know and say about it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from hashlib import blake2b
+
+from backroom.flows.failures import cut
+from backroom.flows.scope import StepScope, current
+from backroom.records import limits
+from backroom.records.errors import NotInFlow, Refused
+from backroom.store.verbs import Progress
+
+__all__ = ["CurrentRun", "current_run", "progress"]
+
+
+@dataclass(frozen=True, slots=True)
+class CurrentRun:
+    """The run that the calling code belongs to.
+
+    id        the run's
+    flow      its flow's name
+    attempt   the number of this attempt, from 1; every claim counts, also after a wait
+    key       the key it was started with
+    step_key  inside a step: the same on every try and after every crash, different for every call of
+              every run. Hand it to the other side as its idempotency key. Else None
+    tries     inside a step: which try this is, from 1; else 0
+    """
+
+    id: str
+    flow: str
+    attempt: int
+    key: str | None
+    step_key: str | None
+    tries: int
+
+
+def current_run() -> CurrentRun:
+    """The run this code belongs to; NotInFlow outside of one."""
+    scope = current.get()
+    if scope is None:
+        raise NotInFlow("current_run()")
+    run = scope.context.run
+    step_key = None
+    tries = 0
+    if isinstance(scope, StepScope):
+        step_key = blake2b(f"{run.id}/{scope.address}".encode(), digest_size=16).hexdigest()
+        tries = scope.tries
+    return CurrentRun(run.id, run.flow, run.attempt, run.key, step_key, tries)
+
+
+def progress(fraction: float | None = None, *, status: str | None = None) -> None:
+    """Say how far the run is (0 to 1) and what it is doing; shown wherever its status is.
+
+    Returns at once; the latest word wins. Outside of a flow it does nothing, so that steps can be
+    called from tests and scripts.
+    """
+    scope = current.get()
+    if scope is None:
+        return
+    if fraction is not None and not 0 <= fraction <= 1:
+        raise Refused(f"progress({fraction!r}) can't be. Use a number from 0 to 1.")
+    run = scope.context.run
+    text = None if status is None else cut(status, limits.STATUS_CHARS)
+    scope.context.desk.post(Progress(run.id, run.attempt, fraction, text))

@@ -1,0 +1,184 @@
+"""What the replay protocol asks its driver to do, and the two drivers.
+
+`flows/replay.py` tells how a step or a wait goes, as generators that yield effects. Each effect can be
+done in two colours: `run` awaits, `run_in_thread` blocks. So there is one protocol and no twin of it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Generator
+from contextvars import copy_context
+from typing import Any, Protocol, TypeVar
+
+from backroom.flows.context import Blocked, RunContext
+from backroom.flows.scope import StepScope, current
+from backroom.records.errors import LeaseLost, TimedOut
+from backroom.store.verbs import Verb
+
+__all__ = ["Block", "Effect", "Invoke", "Protocol_", "Save", "drive", "drive_in_thread"]
+
+T = TypeVar("T")
+
+
+class Effect(Protocol):
+    async def run(self, context: RunContext) -> Any: ...
+
+    def run_in_thread(self, context: RunContext) -> Any: ...
+
+
+Protocol_ = Generator[Effect, Any, T]
+
+
+async def drive(context: RunContext, protocol: Protocol_[T]) -> T:
+    """Perform a protocol's effects in this task."""
+    try:
+        effect = next(protocol)
+        while True:
+            try:
+                answer = await effect.run(context)
+            except BaseException as error:
+                effect = protocol.throw(error)
+            else:
+                effect = protocol.send(answer)
+    except StopIteration as end:
+        result: T = end.value
+        return result
+
+
+def drive_in_thread(context: RunContext, protocol: Protocol_[T]) -> T:
+    """Perform a protocol's effects in this thread."""
+    try:
+        effect = next(protocol)
+        while True:
+            try:
+                answer = effect.run_in_thread(context)
+            except BaseException as error:
+                effect = protocol.throw(error)
+            else:
+                effect = protocol.send(answer)
+    except StopIteration as end:
+        result: T = end.value
+        return result
+
+
+class Save:
+    """Commit a verb of this attempt and wait for the commit."""
+
+    __slots__ = ("verb",)
+
+    def __init__(self, verb: Verb) -> None:
+        self.verb = verb
+
+    async def run(self, context: RunContext) -> Any:
+        try:
+            return await context.desk.submit(self.verb)
+        except LeaseLost as error:
+            context.lost(error)
+            context.unwind()
+
+    def run_in_thread(self, context: RunContext) -> Any:
+        try:
+            return context.desk.call(self.verb)
+        except LeaseLost as error:
+            context.lost(error)
+            context.unwind()
+
+
+class Block:
+    """Enter a wait; done when the run's news say that it may be over. Unwinds when the run parks."""
+
+    __slots__ = ("_make",)
+
+    def __init__(self, make: Callable[[], Blocked]) -> None:
+        self._make = make
+
+    async def run(self, context: RunContext) -> None:
+        blocked = self._make()
+        context.enter(blocked)
+        await blocked.sleep()
+        context.leave()
+
+    def run_in_thread(self, context: RunContext) -> None:
+        blocked = self._make()
+        context.enter(blocked)
+        blocked.sleep_in_thread()
+        context.leave()
+
+
+class Invoke:
+    """Call the author's function of a step."""
+
+    __slots__ = ("address", "args", "function", "kwargs", "name", "timeout", "tries")
+
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        *,
+        name: str,
+        address: str,
+        tries: int,
+        timeout: float | None,
+    ) -> None:
+        self.function = function
+        self.args = args
+        self.kwargs = kwargs
+        self.name = name
+        self.address = address
+        self.tries = tries
+        self.timeout = timeout  # seconds
+
+    async def run(self, context: RunContext) -> Any:
+        token = current.set(StepScope(context, self.address, self.tries))
+        try:
+            if self.timeout is None:
+                return await self.function(*self.args, **self.kwargs)
+            try:
+                async with asyncio.timeout(self.timeout) as limit:
+                    return await self.function(*self.args, **self.kwargs)
+            except TimeoutError as error:
+                if limit.expired():
+                    raise self._timed_out() from error
+                raise
+        finally:
+            current.reset(token)
+
+    def run_in_thread(self, context: RunContext) -> Any:
+        token = current.set(StepScope(context, self.address, self.tries))
+        try:
+            if self.timeout is None:
+                return self.function(*self.args, **self.kwargs)
+            return self._run_with_limit(context)
+        finally:
+            current.reset(token)
+
+    def _run_with_limit(self, context: RunContext) -> Any:
+        """The flow sees the time-out at once. The thread can't be stopped, so the next try waits for it."""
+        running = context.overdue.pop(self.address, None)
+        if running is not None:
+            running.join()
+        outcome: list[Any] = []
+        inside = copy_context()
+
+        def body() -> None:
+            try:
+                outcome.append((True, inside.run(self.function, *self.args, **self.kwargs)))
+            except BaseException as error:
+                outcome.append((False, error))
+
+        thread = threading.Thread(target=body, name=f"backroom-{self.name}", daemon=True)
+        thread.start()
+        thread.join(self.timeout)
+        if not outcome:
+            context.overdue[self.address] = thread
+            raise self._timed_out()
+        good, value = outcome[0]
+        if good:
+            return value
+        raise value
+
+    def _timed_out(self) -> TimedOut:
+        return TimedOut(f"Step {self.name} took longer than its time-out of {self.timeout:g} s.")

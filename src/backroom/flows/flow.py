@@ -1,0 +1,313 @@
+"""Flows: the author's decorated functions, and the ways to start them.
+
+    fulfil.start(order)                       from anywhere: store a run, get its handle
+    fulfil.using(key=..., delay=...).start(order)   the same with options
+    await fulfil(order)                       in another flow: a child run, awaited
+    await fulfil(order)                       elsewhere, a test say: the plain function
+    app.start_many(fulfil.prepare(o) for o in orders)   many runs in one statement
+
+Options stand in `using(...)` rather than among the arguments, so that `start` has exactly the
+parameters of the function and a type checker can compare them.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, cast
+
+from backroom.engine.world import derived_id
+from backroom.flows.context import RunContext
+from backroom.flows.effects import Protocol_, Save, drive, drive_in_thread
+from backroom.flows.replay import kept_row, perform_wait
+from backroom.flows.scope import FlowScope, StepScope, current, flow_scope
+from backroom.flows.signature import Signature
+from backroom.flows.waits import ChildWait, to_delay_us, to_microseconds
+from backroom.records import limits
+from backroom.records.errors import InvalidInput, Refused
+from backroom.records.runs import NewRun, StepRow
+from backroom.rules.retry import NO_RETRY, Retry
+
+if TYPE_CHECKING:
+    from backroom.flows.handles import Run
+    from backroom.flows.starting import Starter
+
+__all__ = ["AsyncFlow", "Flow", "FlowSpec", "Options", "Prepared"]
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+@dataclass(frozen=True)
+class FlowSpec:
+    """All that is declared about a flow."""
+
+    name: str
+    function: Callable[..., Any]
+    signature: Signature
+    is_async: bool
+    queue: str = "default"
+    priority: int = 5
+    key: str | None = None
+    retry: Retry = NO_RETRY
+    timeout: float | None = None
+    aliases: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Options:
+    """How one run is started. None: as the flow declares."""
+
+    key: str | None = None
+    delay: float | timedelta | None = None
+    at: datetime | None = None
+    queue: str | None = None
+    priority: int | None = None
+    timeout: float | None = None
+    detached: bool = False
+    on: Any = None
+
+    def __post_init__(self) -> None:
+        if self.delay is not None and self.at is not None:
+            raise Refused("A run starts after a delay or at a time: give delay= or at=, not both.")
+        if self.priority is not None and not 0 <= self.priority <= 9:
+            raise Refused(f"priority={self.priority} can't be. Use 0, the most urgent, to 9.")
+        if self.key is not None and not 0 < len(self.key) <= limits.KEY_CHARS:
+            raise Refused(
+                f"A key has 1 to {limits.KEY_CHARS} characters; this one has {len(self.key)}."
+            )
+
+
+@dataclass(frozen=True)
+class Prepared(Generic[R]):
+    """A run that is ready to be stored: `app.start_many` takes many of these."""
+
+    spec: FlowSpec
+    new: NewRun
+
+
+class _Declared(Generic[P, R]):
+    """What both colours of flow share."""
+
+    def __init__(self, spec: FlowSpec, starter: Starter, options: Options | None = None) -> None:
+        self.spec = spec
+        self._starter = starter
+        self._options = options or Options()
+        functools.update_wrapper(self, spec.function)
+
+    @property
+    def name(self) -> str:
+        return self.spec.name
+
+    def start(self, *args: P.args, **kwargs: P.kwargs) -> Run[R]:
+        """Store a run of this flow and return its handle.
+
+        In a thread without a running event loop the run is committed when this returns. In one with a
+        loop it is under way, and `await` gives the handle back once it is committed; a forgotten
+        await loses nothing. With `using(on=connection)` it becomes part of the caller's own
+        transaction and exists if and only if that commits.
+
+        Inside a flow the start is kept: a replay finds the same run. The run is attached to the flow
+        (cancelled with it) unless `using(detached=True)`.
+        """
+        return self._starter.start(self.spec, self._options, args, kwargs)
+
+    def prepare(self, *args: P.args, **kwargs: P.kwargs) -> Prepared[R]:
+        """The same run, not stored yet: for `app.start_many`."""
+        return Prepared(self.spec, self._starter.new_run(self.spec, self._options, args, kwargs))
+
+    def find(self, key: str) -> Run[R]:
+        """The handle of the run that holds this key."""
+        return self._starter.find(self.spec, key)
+
+    def _child(
+        self, scope: FlowScope, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Protocol_[R]:
+        """Start a child run and wait for its result. Begins when driven; addresses are taken now."""
+        address = scope.address(f"start {self.spec.name}", self._options.key)
+        new = self._starter.new_run(
+            self.spec, self._options, args, kwargs,
+            run_id=derived_id(scope.context.run.id, address), parent=scope.context,
+        )  # fmt: skip
+        wait = ChildWait[R](scope, new.id, self.spec.name, self.spec.signature.output)
+        wait.begun = True
+        return _start_and_wait(scope.context, address, new, wait)
+
+    def __repr__(self) -> str:
+        return f"<flow {self.spec.name}>"
+
+
+class AsyncFlow(_Declared[P, R]):
+    """An `async def` flow."""
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R]:
+        scope = flow_scope()
+        if scope is None:
+            return cast("Coroutine[Any, Any, R]", self.spec.function(*args, **kwargs))
+        return drive(scope.context, self._child(scope, args, kwargs))
+
+    def using(
+        self,
+        *,
+        key: str | None = None,
+        delay: float | timedelta | None = None,
+        at: datetime | None = None,
+        queue: str | None = None,
+        priority: int | None = None,
+        timeout: float | None = None,
+        detached: bool = False,
+        on: Any = None,
+    ) -> AsyncFlow[P, R]:
+        """The same flow with options for its next starts.
+
+        key       same flow and key, same run, for as long as that run is kept (at least 7 days)
+        delay, at seconds (or timedelta) from now, or a moment with a time zone
+        queue, priority, timeout   in place of what the flow declares
+        detached  inside a flow: not cancelled together with the run that starts it
+        on        a connection or session with an open transaction, which the start joins
+        """
+        return AsyncFlow(
+            self.spec, self._starter,
+            _changed(self._options, key, delay, at, queue, priority, timeout, detached, on),
+        )  # fmt: skip
+
+
+class Flow(_Declared[P, R]):
+    """A `def` flow; it is performed in a thread of its own."""
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        scope = flow_scope()
+        if scope is None:
+            return cast("R", self.spec.function(*args, **kwargs))
+        scope.context.must_not_block_loop(self.spec.name)
+        return drive_in_thread(scope.context, self._child(scope, args, kwargs))
+
+    def using(
+        self,
+        *,
+        key: str | None = None,
+        delay: float | timedelta | None = None,
+        at: datetime | None = None,
+        queue: str | None = None,
+        priority: int | None = None,
+        timeout: float | None = None,
+        detached: bool = False,
+        on: Any = None,
+    ) -> Flow[P, R]:
+        """The same flow with options for its next starts; see `AsyncFlow.using`."""
+        return Flow(
+            self.spec, self._starter,
+            _changed(self._options, key, delay, at, queue, priority, timeout, detached, on),
+        )  # fmt: skip
+
+
+def _changed(
+    options: Options,
+    key: str | None,
+    delay: float | timedelta | None,
+    at: datetime | None,
+    queue: str | None,
+    priority: int | None,
+    timeout: float | None,
+    detached: bool,
+    on: Any,
+) -> Options:
+    given = {
+        "key": None if key is None else str(key), "delay": delay, "at": at, "queue": queue,
+        "priority": priority, "timeout": timeout, "detached": detached or None, "on": on,
+    }  # fmt: skip
+    return replace(options, **{name: value for name, value in given.items() if value is not None})
+
+
+def _start_and_wait(
+    context: RunContext, address: str, new: NewRun, wait: ChildWait[R]
+) -> Protocol_[R]:
+    yield from keep_start(context, address, new)
+    result: R = yield from perform_wait(context, wait)
+    return result
+
+
+def keep_start(context: RunContext, address: str, new: NewRun) -> Protocol_[str]:
+    """Store a run and the checkpoint that says so in one commit; the id, also on replay."""
+    row = kept_row(context, address, "start")
+    if row is None:
+        yield Save(start_verb(context, address, new))
+    return new.id
+
+
+def start_verb(context: RunContext, address: str, new: NewRun) -> Any:
+    now = context.clock()
+    row = StepRow(
+        address, new.flow, "start", "done", f'"{new.id}"', started_at=now, finished_at=now
+    )
+    return context.saving(row, starts=(new,))
+
+
+def new_run(
+    spec: FlowSpec,
+    options: Options,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    *,
+    run_id: str,
+    parent: RunContext | None = None,
+) -> NewRun:
+    """A run as it will be stored; every refusal of bad input happens here, before the database."""
+    signature = spec.signature
+    bound = signature.bind(args, kwargs)
+    if bound:
+        bound = signature.input.validate(bound)
+        text = signature.input.encode(bound)
+    else:
+        text = "{}"
+    key = options.key
+    if key is None and spec.key is not None:
+        key = _key_from(spec, bound)
+    cause = current.get()
+    causing = cause.context.run if isinstance(cause, FlowScope | StepScope) else None
+    depth = causing.depth + 1 if causing else 0
+    if depth > limits.CHAIN_DEPTH:
+        raise Refused(
+            f"Run {causing.id if causing else ''} is the {depth}th in a chain of runs that start each other; "
+            f"the limit is {limits.CHAIN_DEPTH}. Look for a loop; loop inside one flow if you mean to."
+        )
+    timeout = options.timeout if options.timeout is not None else spec.timeout
+    delay = options.delay
+    if isinstance(delay, timedelta):
+        delay = delay.total_seconds()
+    return NewRun(
+        id=run_id,
+        flow=spec.name,
+        input=text,
+        queue=options.queue or spec.queue,
+        priority=spec.priority if options.priority is None else options.priority,
+        key=key,
+        delay_us=0 if delay is None else to_delay_us(delay),
+        at=None if options.at is None else to_microseconds(options.at),
+        timeout_us=None if timeout is None else to_delay_us(timeout),
+        parent_id=parent.run.id if parent is not None and not options.detached else None,
+        cause_id=causing.id if causing else None,
+        root_id=(causing.root_id or causing.id) if causing else None,
+        depth=depth,
+    )
+
+
+def _key_from(spec: FlowSpec, bound: dict[str, Any]) -> str:
+    """`order.id` out of the arguments."""
+    assert spec.key is not None
+    first, *rest = spec.key.split(".")
+    value: Any = bound.get(first, spec.signature.parameters[first].default)
+    for name in rest:
+        value = value[name] if isinstance(value, dict) else getattr(value, name)
+    text = str(value)
+    if value is None or not text:
+        raise InvalidInput(
+            f"The key of {spec.name} is {spec.key}, which is empty here. Pass a value, or start it with using(key=...)."
+        )
+    if len(text) > limits.KEY_CHARS:
+        raise InvalidInput(
+            f"The key {spec.key} has {len(text)} characters; at most {limits.KEY_CHARS}."
+        )
+    return text

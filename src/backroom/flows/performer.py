@@ -1,0 +1,165 @@
+"""Performs runs of an application's flows: the `Handler` that the engine is given.
+
+One attempt, from decoding the input to the outcome. Whatever the author's code does, the outcome is a
+value; only this file and the worker's loop see it all.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from contextvars import copy_context
+from typing import Any
+
+from backroom.engine.handler import Desk, Performance
+from backroom.flows.context import RunContext, Unwind
+from backroom.flows.failures import as_json
+from backroom.flows.flow import FlowSpec
+from backroom.flows.scope import FlowScope, current
+from backroom.records.errors import BackroomError, CodeMismatch, InvalidInput, TimedOut
+from backroom.records.outcome import Failed, NeedsAttention, Outcome, Succeeded, TryAgain
+from backroom.records.runs import Claimed, Mail, RunRow
+from backroom.rules.retry import delay_us
+
+__all__ = ["Performer"]
+
+
+class Performer:
+    """Knows the flows of one application by name."""
+
+    def __init__(self, specs: Mapping[str, FlowSpec]) -> None:
+        self._specs = specs
+
+    def flows(self) -> tuple[str, ...]:
+        return tuple(self._specs)
+
+    def queues(self) -> tuple[str, ...]:
+        return tuple({spec.queue for spec in self._specs.values()} | {"default"})
+
+    def open(self, claimed: Claimed, desk: Desk) -> Performance:
+        return FlowPerformance(self._specs[claimed.flow], RunContext(claimed, desk))
+
+
+class FlowPerformance:
+    """One attempt of one run."""
+
+    def __init__(self, spec: FlowSpec, context: RunContext) -> None:
+        self._spec = spec
+        self._context = context
+        self._deadline: asyncio.TimerHandle | None = None
+
+    async def perform(self) -> Outcome:
+        context = self._context
+        try:
+            arguments = self._spec.signature.decode(context.run.input)
+        except BackroomError as error:
+            return NeedsAttention(as_json(error))
+        except Exception as error:  # an author's validator may raise anything
+            return NeedsAttention(as_json(InvalidInput(f"The input can't be read: {error!r}")))
+        self._watch_deadline()
+        try:
+            if self._spec.is_async:
+                value = await self._in_task(arguments)
+            else:
+                value = await self._in_thread(arguments)
+            if context.ending is not None:
+                return context.ending
+            return Succeeded(self._spec.signature.output.encode(value))
+        except (asyncio.CancelledError, Unwind) as error:
+            return context.ending or Failed(as_json(error))
+        except CodeMismatch as error:
+            return context.ending or NeedsAttention(as_json(error))
+        except Exception as error:
+            return context.ending or self._failed(error)
+        except BaseExceptionGroup as error:  # a TaskGroup wraps what unwinds its tasks
+            return context.ending or Failed(as_json(error))
+        finally:
+            if self._deadline is not None:
+                self._deadline.cancel()
+
+    async def _in_task(self, arguments: dict[str, Any]) -> Any:
+        context = self._context
+        context.task = task = asyncio.current_task()
+        assert task is not None
+        current.set(FlowScope(context, "", owner=task))
+        try:
+            return await self._spec.function(**arguments)
+        finally:
+            context.task = None
+            # A flow that was unwound by cancelling this task leaves it usable for the engine.
+            while task.cancelling():
+                task.uncancel()
+
+    async def _in_thread(self, arguments: dict[str, Any]) -> Any:
+        scope = FlowScope(self._context, "", owner=None)
+
+        def body() -> Any:
+            scope.owner = threading.current_thread()
+            current.set(scope)
+            return self._spec.function(**arguments)
+
+        return await _in_own_thread(body, self._spec.name)
+
+    def _failed(self, error: Exception) -> Outcome:
+        tries = self._context.run.failures + 1
+        retry = self._spec.retry
+        if retry.allows(error, tries):
+            pause = delay_us(retry, tries, self._context.desk.world.chance())
+            return TryAgain(pause, as_json(error))
+        return Failed(as_json(error))
+
+    def _watch_deadline(self) -> None:
+        run = self._context.run
+        if run.deadline_at is None:
+            return
+        left = max(0, run.deadline_at - run.now) / 1_000_000
+        error = TimedOut(
+            f"Run {run.id} took longer than its time-out. Give it more time with timeout=, or find out "
+            "in its steps where the time goes."
+        )
+        loop = asyncio.get_running_loop()
+        if left:
+            self._deadline = loop.call_later(left, self._context.end, Failed(as_json(error)))
+        else:
+            self._context.ending = Failed(as_json(error))
+
+    def interrupt(self, outcome: Outcome) -> None:
+        self._context.end(outcome)
+
+    def children(self) -> Sequence[str]:
+        return self._context.children()
+
+    def news(self, now: int, mail: Sequence[Mail], ended: Sequence[RunRow]) -> None:
+        self._context.news(now, mail, ended)
+
+
+async def _in_own_thread(body: Callable[[], Any], name: str) -> Any:
+    """Run a blocking function in a daemon thread. A pool would make flows that wait for each other
+    wait for its threads; and a thread that never returns must not keep the process alive."""
+    loop = asyncio.get_running_loop()
+    future: asyncio.Future[Any] = loop.create_future()
+    inside = copy_context()
+
+    def resolve(value: Any, error: BaseException | None) -> None:
+        if future.done():
+            return
+        if error is None:
+            future.set_result(value)
+        else:
+            future.set_exception(error)
+
+    def run() -> None:
+        try:
+            value, error = inside.run(body), None
+        except StopIteration as stop:  # a future can't carry it
+            value, error = None, RuntimeError(f"the flow raised {stop!r}")
+        except BaseException as raised:
+            value, error = None, raised
+        try:
+            loop.call_soon_threadsafe(resolve, value, error)
+        except RuntimeError:  # the loop is closed: the worker has stopped without us
+            return
+
+    threading.Thread(target=run, name=f"backroom-{name}", daemon=True).start()
+    return await future

@@ -1,0 +1,148 @@
+"""How a step and a wait go, told once for both colours.
+
+    a step   kept? ──yes──▶ same input? ──▶ its result, or its failure again
+               │no
+               ▼
+             call it ──▶ ok ──▶ keep, commit, go on
+                     └─▶ error ─▶ another try? ──▶ keep the try, wait its backoff, call again
+                                └─▶ none left ──▶ the alternative path, or keep the failure and raise
+
+    a wait   kept? ──yes──▶ its value
+               │no
+               ▼
+             there already? ──▶ keep what came (an event is consumed in the same commit), go on
+               │no
+               ▼
+             block; look again
+
+These are generators of effects; `flows/effects.py` drives them. A result is handed on only after
+its commit: what a later step does to the world rests on it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from backroom.flows.context import Blocked, RunContext
+from backroom.flows.effects import Block, Protocol_, Save
+from backroom.flows.failures import as_json, failed_step
+from backroom.records.errors import CodeMismatch, InvalidInput, Refused
+from backroom.records.runs import StepRow, WaitRow
+from backroom.rules.retry import delay_us
+
+if TYPE_CHECKING:
+    from backroom.flows.steps import StepSpec
+    from backroom.flows.waits import Wait
+
+__all__ = ["kept_row", "perform_step", "perform_wait"]
+
+
+def kept_row(context: RunContext, address: str, kind: str) -> StepRow | None:
+    """What is kept at an address, provided it is of that kind."""
+    row = context.kept.get(address)
+    if row is not None and row.kind != kind:
+        raise CodeMismatch(address, f"a {row.kind} is kept there, the code asks for a {kind}")
+    return row
+
+
+def perform_step(
+    context: RunContext, spec: StepSpec, address: str, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> Protocol_[Any]:
+    fingerprint = spec.fingerprint(args, kwargs)
+    row = kept_row(context, address, "step")
+    if row is not None:
+        if row.fingerprint != fingerprint and row.fingerprint and fingerprint:
+            raise CodeMismatch(
+                address,
+                "it was made from other arguments than the step now gets. If they may differ between "
+                "replays (a time, a random number), make them in a step of their own, or say "
+                "check_input=False",
+            )
+        if row.state == "done":
+            return _decoded(spec.codec.decode, row.result, address)
+        if row.state == "failed":
+            raise failed_step(row)
+        # A failed try is kept: its backoff goes on where it was.
+        yield from _pause(context, spec.name, address, row.tries, delay_us=0)
+
+    tries = row.tries if row is not None else 0
+    while True:
+        tries += 1
+        began = context.clock()
+
+        def record(state: str, result: str | None, error: str | None) -> Save:
+            return Save(context.saving(StepRow(
+                address, spec.name, "step", state, result, error, fingerprint,
+                tries, began, context.clock(),  # noqa: B023  called within this round of the loop
+            )))  # fmt: skip
+
+        try:
+            value = yield spec.invoke(spec.function, args, kwargs, address, tries)
+        except Exception as error:
+            if spec.retry.allows(error, tries):
+                yield record("trying", None, as_json(error))
+                pause = delay_us(spec.retry, tries, context.desk.world.chance())
+                yield from _pause(context, spec.name, address, tries, delay_us=pause)
+                continue
+            failure: Exception = error
+            if spec.otherwise is not None:
+                try:
+                    value = yield spec.invoke(spec.otherwise, args, kwargs, address, tries)
+                    yield record("done", spec.codec.encode(value), None)
+                    return value
+                except Exception as second:
+                    failure = second
+            yield record("failed", None, as_json(failure))
+            raise failed_step(context.kept[address]) from failure
+        try:
+            result = spec.codec.encode(value)
+        except Refused as error:
+            # The work is done and can't be kept; doing it again would only do it twice.
+            yield record("failed", None, as_json(error))
+            raise failed_step(context.kept[address]) from error
+        yield record("done", result, None)
+        return value
+
+
+def _pause(
+    context: RunContext, name: str, address: str, tries: int, *, delay_us: int
+) -> Protocol_[None]:
+    """A backoff that survives parking. Each has a row of its own, kept with the time it ends at."""
+    row = WaitRow(f"{address}:retry{tries}", "retry", name, delay_us=delay_us)
+    while not context.is_due(row.address):
+        kept = context.waits.get(row.address, row)
+        yield Block(lambda: Blocked((kept,), lambda: context.is_due(row.address)))  # noqa: B023
+
+
+def perform_wait(context: RunContext, wait: Wait[Any]) -> Protocol_[Any]:
+    row = kept_row(context, wait.address, wait.kind)
+    if row is not None:
+        if row.state == "failed":
+            raise wait.failure(row)
+        return _decoded(wait.decode, row.result, wait.address)
+    while True:
+        found = wait.look(context)
+        if found is not None:
+            break
+        rows = wait.rows(context)
+        yield Block(lambda: Blocked(rows, lambda: wait.may_be_over(context)))
+    if found.keeps is not None:
+        if found.consumes is not None:
+            context.take(found.consumes)
+        yield Save(
+            context.saving(
+                found.keeps, consumes=found.consumes.id if found.consumes is not None else None
+            )
+        )
+        if found.keeps.state == "failed":
+            raise wait.failure(found.keeps)
+        return _decoded(wait.decode, found.keeps.result, wait.address)
+    return None
+
+
+def _decoded(decode: Callable[[str], Any], text: str | None, address: str) -> Any:
+    try:
+        return decode(text if text is not None else "null")
+    except InvalidInput as error:
+        raise CodeMismatch(address, f"its type has changed ({error})") from error

@@ -1,0 +1,102 @@
+"""Where the code that is running stands: in the body of a flow, in a branch of it, or in a step.
+
+A context variable carries it, so it follows calls, tasks and `asyncio.to_thread` without being
+passed along. Outside of a flow it is None and every step is a plain function.
+
+    FlowScope   counts the calls made in one place (the body or one branch) and so gives each its
+                address; belongs to one task or thread, since only there the order of the
+                calls is the same on every replay
+    StepScope   the inside of a step: nothing is kept there, calls are plain calls
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from contextvars import ContextVar
+from typing import TYPE_CHECKING
+
+from backroom.records import limits
+from backroom.records.errors import AmbiguousStep, Refused
+from backroom.rules.addressing import keyed, numbered
+
+if TYPE_CHECKING:
+    from backroom.flows.context import RunContext
+
+__all__ = ["FlowScope", "StepScope", "current", "flow_scope", "here"]
+
+
+class FlowScope:
+    """One place of a flow: its body or a branch."""
+
+    __slots__ = ("_counts", "_foreign", "context", "owner", "path")
+
+    def __init__(self, context: RunContext, path: str, owner: object) -> None:
+        self.context = context
+        self.path = path
+        self.owner = owner  # the task or thread whose calls are counted
+        self._counts: dict[str, int] = {}
+        self._foreign = 0
+
+    def address(self, name: str, key: str | None = None) -> str:
+        """The address of the call that is being made now."""
+        self.context.check()
+        if key is not None:
+            if len(key) > limits.KEY_CHARS:
+                raise Refused(
+                    f"The key of {name} has {len(key)} characters; at most {limits.KEY_CHARS}."
+                )
+            return keyed(self.path, name, key)
+        if self.owner is not here() and not self._from_own_thread():
+            raise AmbiguousStep(name)
+        number = self._counts.get(name, 0) + 1
+        self._counts[name] = number
+        return numbered(self.path, name, number)
+
+    def _from_own_thread(self) -> bool:
+        """Whether this is a `def` step that an `async def` flow has sent to a thread.
+
+        One at a time has an order; two at once have none. `enter_thread` counts them.
+        """
+        return (
+            isinstance(self.owner, asyncio.Task) and _running_loop() is None and self._foreign == 0
+        )
+
+    def enter_thread(self) -> None:
+        self._foreign += 1
+
+    def leave_thread(self) -> None:
+        self._foreign -= 1
+
+
+class StepScope:
+    """The inside of a step."""
+
+    __slots__ = ("address", "context", "made", "tries")
+
+    def __init__(self, context: RunContext, address: str, tries: int) -> None:
+        self.context = context
+        self.address = address
+        self.tries = tries
+        self.made = 0  # runs started by this try
+
+
+current: ContextVar[FlowScope | StepScope | None] = ContextVar("backroom_scope", default=None)
+
+
+def flow_scope() -> FlowScope | None:
+    """The scope when called from a flow's own code, else None."""
+    scope = current.get()
+    return scope if isinstance(scope, FlowScope) else None
+
+
+def here() -> object:
+    """What is running right now: the task, or in a plain thread the thread."""
+    loop = _running_loop()
+    if loop is not None:
+        return asyncio.current_task(loop)
+    return threading.current_thread()
+
+
+def _running_loop() -> asyncio.AbstractEventLoop | None:
+    return asyncio._get_running_loop()  # get_running_loop raises, which costs ten times as much

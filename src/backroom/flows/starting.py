@@ -1,0 +1,192 @@
+"""How calls from outside reach the engine: starts, events, cancels, and what comes back."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from concurrent.futures import Future
+from typing import Any, Protocol
+
+from backroom.engine.office import Office
+from backroom.engine.world import derived_id
+from backroom.flows.codec import ANY, Codec
+from backroom.flows.context import RunContext
+from backroom.flows.flow import FlowSpec, Options, Prepared, new_run, start_verb
+from backroom.flows.handles import Run
+from backroom.flows.scope import FlowScope, StepScope, current
+from backroom.flows.steps import check_name
+from backroom.flows.transactions import database_connection
+from backroom.records import limits
+from backroom.records.errors import RunNotFound
+from backroom.records.runs import NewRun, RunRow, Started
+from backroom.records.states import State
+from backroom.store.verbs import Cancel, Emit, Start
+
+__all__ = ["Starter"]
+
+
+class Offices(Protocol):
+    """Where the process's line to the database is found; opened at first use."""
+
+    def __call__(self) -> Office: ...
+
+
+class Starter:
+    """Shared by all flows of one application."""
+
+    def __init__(self, office: Offices) -> None:
+        self._office = office
+
+    # --- starts
+
+    def new_run(
+        self,
+        spec: FlowSpec,
+        options: Options,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        *,
+        run_id: str | None = None,
+        parent: RunContext | None = None,
+    ) -> NewRun:
+        return new_run(
+            spec, options, args, kwargs, run_id=run_id or self._fresh_id(), parent=parent
+        )
+
+    def start(
+        self, spec: FlowSpec, options: Options, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Run[Any]:
+        scope = current.get()
+        if isinstance(scope, FlowScope) and options.on is None:
+            return self._start_in_flow(scope, spec, options, args, kwargs)
+        new = self.new_run(spec, options, args, kwargs)
+        if options.on is not None:
+            started = self._office().store.start_on(database_connection(options.on), [new])[0]
+            run: Run[Any] = Run(self, started.run_id, spec.name, spec.signature.output)
+            run.created = started.created
+            return run
+        future = self._office().doors.future(Start(new))
+        run = Run(self, new.id, spec.name, spec.signature.output, future)
+        return run if asyncio._get_running_loop() is not None else run.wait()
+
+    def _start_in_flow(
+        self,
+        scope: FlowScope,
+        spec: FlowSpec,
+        options: Options,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+    ) -> Run[Any]:
+        """The start is a checkpoint: stored in one commit with the run, found again on replay."""
+        context = scope.context
+        address = scope.address(f"start {spec.name}", options.key)
+        run_id = derived_id(context.run.id, address)
+        if address in context.kept:
+            return Run(self, run_id, spec.name, spec.signature.output)
+        new = self.new_run(spec, options, args, kwargs, run_id=run_id, parent=context)
+        future: Future[Any] = self._office().main.future(start_verb(context, address, new))
+        run: Run[Any] = Run(self, new.id, spec.name, spec.signature.output, future)
+        return run if asyncio._get_running_loop() is not None else run.wait()
+
+    def start_many(self, prepared: Iterable[Prepared[Any]], on: Any) -> list[Run[Any]]:
+        ready = list(prepared)
+        runs = [each.new for each in ready]
+        office = self._office()
+        if on is not None:
+            answers: Sequence[Started] = office.store.start_on(database_connection(on), runs)
+            handles = [
+                Run[Any](self, answer.run_id, each.spec.name, each.spec.signature.output)
+                for each, answer in zip(ready, answers, strict=True)
+            ]
+            for handle, answer in zip(handles, answers, strict=True):
+                handle.created = answer.created
+            return handles
+        futures = office.doors.futures([Start(run) for run in runs])
+        handles = [
+            Run[Any](self, each.new.id, each.spec.name, each.spec.signature.output, future)
+            for each, future in zip(ready, futures, strict=True)
+        ]
+        if asyncio._get_running_loop() is None:
+            for handle in handles:
+                handle.wait()
+        return handles
+
+    def _fresh_id(self) -> str:
+        scope = current.get()
+        if isinstance(scope, StepScope):
+            # A step that is tried again starts the same runs again: same ids, so no second runs.
+            scope.made += 1
+            return derived_id(scope.context.run.id, f"{scope.address}:start{scope.made}")
+        return self._office().world.new_id()
+
+    # --- the rest
+
+    def run(self, run_id: str, flow: str = "run", codec: Codec = ANY) -> Run[Any]:
+        return Run(self, run_id, flow, codec)
+
+    def find(self, spec: FlowSpec, key: str) -> Run[Any]:
+        office = self._office()
+
+        def look(reader: Any) -> Started:
+            found = reader.find(spec.name, key)
+            if found is None:
+                raise RunNotFound(f"with key {key!r} of flow {spec.name}")
+            return Started(found, False)
+
+        return Run(self, "", spec.name, spec.signature.output, office.read(look))
+
+    def ended(self, run_id: str, after: Future[Any] | None = None) -> Future[RunRow]:
+        return self._office().ended(run_id, after)
+
+    def row(self, run_id: str, after: Future[Any] | None = None) -> Future[RunRow | None]:
+        office = self._office()
+        return office.after(
+            after, lambda started: office.read(lambda reader: reader.run(_id(started, run_id)))
+        )
+
+    def cancel(self, run_id: str, reason: str) -> Future[State]:
+        future: Future[State] = self._office().doors.future(
+            Cancel(run_id, reason[: limits.STATUS_CHARS])
+        )
+        return self._settled(future)
+
+    def emit(
+        self, run_id: str, event: str, payload: Any, *, key: str | None, on: Any
+    ) -> Future[None]:
+        check_name(event, "event")
+        codec = (
+            ANY
+            if payload is None or type(payload) in _PLAIN
+            else Codec(type(payload), owner=f"the event {event}")
+        )
+        text = codec.encode(payload)
+        office = self._office()
+        event_id = self._event_id(run_id, event, key)
+        if on is not None:
+            office.store.emit_on(database_connection(on), run_id, event_id, event, text)
+            done: Future[None] = Future()
+            done.set_result(None)
+            return done
+        future: Future[None] = office.doors.future(Emit(run_id, event_id, event, text))
+        return self._settled(future)
+
+    def _event_id(self, run_id: str, event: str, key: str | None) -> str:
+        if key is not None:
+            return derived_id(run_id, f"event {event} {key}")
+        scope = current.get()
+        if isinstance(scope, FlowScope):
+            return derived_id(scope.context.run.id, scope.address(f"emit {event}"))
+        return self._office().world.new_id()
+
+    def _settled(self, future: Future[Any]) -> Future[Any]:
+        """In a thread without a loop, what changes something is committed when the call returns."""
+        if asyncio._get_running_loop() is None:
+            future.result()
+        return future
+
+
+_PLAIN = (bool, int, float, str, bytes, list, dict, tuple, set, frozenset)
+
+
+def _id(started: Any, run_id: str) -> str:
+    return started.run_id if isinstance(started, Started) else run_id

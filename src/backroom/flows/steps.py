@@ -1,0 +1,261 @@
+"""Steps: named pieces of a flow whose results are kept."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import re
+from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import dataclass, replace
+from hashlib import blake2b
+from typing import Any, Generic, ParamSpec, TypeVar, cast, overload
+
+from backroom.flows.codec import Codec
+from backroom.flows.effects import Invoke, drive, drive_in_thread
+from backroom.flows.replay import perform_step
+from backroom.flows.scope import FlowScope, flow_scope
+from backroom.flows.signature import Signature, caller_names
+from backroom.records import limits
+from backroom.records.errors import InvalidTime, NotStorable, Refused
+from backroom.rules.retry import NO_RETRY, Retry
+
+__all__ = ["AsyncStep", "Step", "StepSpec", "check_name", "step"]
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+@dataclass(frozen=True)
+class StepSpec:
+    """All that is declared about a step."""
+
+    name: str
+    function: Callable[..., Any]
+    signature: Signature
+    aliases: tuple[str, ...] = ()
+    retry: Retry = NO_RETRY
+    timeout: float | None = None
+    otherwise: Callable[..., Any] | None = None
+    check_input: bool = True
+    key: str | None = None
+
+    @property
+    def codec(self) -> Codec:
+        return self.signature.output
+
+    def fingerprint(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str | None:
+        """Eight bytes that tell one input from another; None where the input can't be told."""
+        if not self.check_input:
+            return None
+        bound = self.signature.bind(args, kwargs)
+        if not bound:
+            return None
+        try:
+            text = self.signature.input.encode(bound)
+        except NotStorable:
+            return None  # a client, a session: never stored, so never compared
+        return blake2b(text.encode(), digest_size=8).hexdigest()
+
+    def invoke(
+        self,
+        function: Callable[..., Any],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        address: str,
+        tries: int,
+    ) -> Invoke:
+        return Invoke(
+            function,
+            args,
+            kwargs,
+            name=self.name,
+            address=address,
+            tries=tries,
+            timeout=self.timeout,
+        )
+
+    def address(self, scope: FlowScope) -> str:
+        """Where this call is kept. An alias is asked only when nothing stands under the name."""
+        address = scope.address(self.name, self.key)
+        if self.aliases and address not in scope.context.kept:
+            for alias in self.aliases:
+                former = (
+                    address.replace(self.name, alias, 1)
+                    if scope.path == ""
+                    else (scope.path + address[len(scope.path) :].replace(self.name, alias, 1))
+                )
+                if former in scope.context.kept:
+                    return former
+        return address
+
+
+class _Declared(Generic[P, R]):
+    """What both colours of step share."""
+
+    def __init__(self, spec: StepSpec) -> None:
+        self.spec = spec
+        functools.update_wrapper(self, spec.function)
+
+    @property
+    def name(self) -> str:
+        return self.spec.name
+
+    def __repr__(self) -> str:
+        return f"<step {self.spec.name}>"
+
+
+class AsyncStep(_Declared[P, R]):
+    """An `async def` step. In a flow `await charge(order)` is kept; elsewhere it is a plain call."""
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R]:
+        scope = flow_scope()
+        if scope is None:
+            return cast("Coroutine[Any, Any, R]", self.spec.function(*args, **kwargs))
+        context = scope.context
+        address = self.spec.address(scope)
+        context.know(self.spec.name, self.spec.function)
+        return drive(context, perform_step(context, self.spec, address, args, kwargs))
+
+    def using(
+        self,
+        *,
+        key: str | None = None,
+        retry: Retry | None = None,
+        timeout: float | None = None,
+    ) -> AsyncStep[P, R]:
+        """The same step with a key of its own, other retries or another time-out (seconds)."""
+        return AsyncStep(_changed(self.spec, key, retry, timeout))
+
+
+class Step(_Declared[P, R]):
+    """A `def` step. In a `def` flow it is called plainly; in an `async def` flow through
+    `await asyncio.to_thread(charge, order)`; elsewhere it is the plain function."""
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        scope = flow_scope()
+        if scope is None:
+            return cast("R", self.spec.function(*args, **kwargs))
+        context = scope.context
+        context.must_not_block_loop(self.spec.name)
+        address = self.spec.address(scope)
+        context.know(self.spec.name, self.spec.function)
+        scope.enter_thread()
+        try:
+            return cast(
+                "R",
+                drive_in_thread(context, perform_step(context, self.spec, address, args, kwargs)),
+            )
+        finally:
+            scope.leave_thread()
+
+    def using(
+        self,
+        *,
+        key: str | None = None,
+        retry: Retry | None = None,
+        timeout: float | None = None,
+    ) -> Step[P, R]:
+        """The same step with a key of its own, other retries or another time-out (seconds)."""
+        return Step(_changed(self.spec, key, retry, timeout))
+
+
+def _changed(
+    spec: StepSpec, key: str | None, retry: Retry | None, timeout: float | None
+) -> StepSpec:
+    return replace(
+        spec,
+        key=spec.key if key is None else str(key),
+        retry=spec.retry if retry is None else retry,
+        timeout=spec.timeout if timeout is None else check_timeout(timeout),
+    )
+
+
+@overload
+def step(function: Callable[P, Coroutine[Any, Any, R]], /) -> AsyncStep[P, R]: ...
+@overload
+def step(function: Callable[P, R], /) -> Step[P, R]: ...
+@overload
+def step(
+    *,
+    name: str | None = None,
+    aliases: tuple[str, ...] = (),
+    retry: Retry | None = None,
+    timeout: float | None = None,
+    otherwise: Callable[..., Any] | None = None,
+    check_input: bool = True,
+) -> _Decorator: ...
+def step(
+    function: Callable[..., Any] | None = None,
+    /,
+    *,
+    name: str | None = None,
+    aliases: tuple[str, ...] = (),
+    retry: Retry | None = None,
+    timeout: float | None = None,
+    otherwise: Callable[..., Any] | None = None,
+    check_input: bool = True,
+) -> Any:
+    """Make a function a step: inside a flow its result is kept and it never runs again.
+
+    name         the name under which results are kept; default: the function's. Rename or move the
+                 function freely once it is given
+    aliases      names it had before, under which runs in flight may have results
+    retry        how often and after how long it is tried again; default: not at all
+    timeout      seconds for one try; then it counts as failed with TimedOut
+    otherwise    the alternative path: called with the same arguments when the retries are used up;
+                 its result becomes the step's
+    check_input  refuse a kept result that was made from other arguments (CodeMismatch)
+    """
+    names = caller_names(1)
+
+    def declare(function: Callable[..., Any]) -> Any:
+        spec = StepSpec(
+            name=check_name(name or function.__name__, "step"),
+            function=function,
+            signature=Signature(function, name or function.__name__, names),
+            aliases=aliases,
+            retry=retry or NO_RETRY,
+            timeout=check_timeout(timeout),
+            otherwise=otherwise,
+            check_input=check_input,
+        )
+        is_async = inspect.iscoroutinefunction(function)
+        if otherwise is not None and inspect.iscoroutinefunction(otherwise) != is_async:
+            raise TypeError(
+                f"Step {spec.name} and its alternative must be of one colour: both `def` or both `async def`."
+            )
+        return AsyncStep(spec) if is_async else Step(spec)
+
+    return declare if function is None else declare(function)
+
+
+class _Decorator:
+    """The type of `step(...)` with arguments: keeps the signature of either colour."""
+
+    @overload
+    def __call__(self, function: Callable[P, Awaitable[R]], /) -> AsyncStep[P, R]: ...
+    @overload
+    def __call__(self, function: Callable[P, R], /) -> Step[P, R]: ...
+    def __call__(self, function: Any, /) -> Any:
+        raise NotImplementedError
+
+
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.:-]*", re.ASCII)
+
+
+def check_name(name: str, what: str) -> str:
+    """Names stand in addresses, URLs and SQL filters: a plain alphabet keeps all of them simple."""
+    if len(name) > limits.NAME_CHARS or not _NAME.fullmatch(name):
+        raise Refused(
+            f"{name[:60]!r} can't be the name of a {what}. Use letters, digits and _ . : - only, "
+            f"starting with a letter, at most {limits.NAME_CHARS} characters."
+        )
+    return name
+
+
+def check_timeout(timeout: float | None) -> float | None:
+    if timeout is not None and not 0 < timeout <= limits.DELAY_US / 1_000_000:
+        raise InvalidTime(
+            f"A time-out of {timeout!r} s can't be. Use seconds above 0, at most ten years."
+        )
+    return timeout
