@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
+from backroom.records.errors import Busy
 from backroom.records.runs import NewRun, Started
 from backroom.store.postgres.statement import (
     Answers,
@@ -81,10 +82,17 @@ def columns(runs: Sequence[NewRun]) -> dict[str, object]:
 def holders(
     doors: Sequence[tuple[int, Start]], answers: Answers
 ) -> Callable[[Sequence[Row]], None]:
-    ids = {place: door.run.id for place, door in doors}
+    ids = {place: door.run.id for place, door in doors if door.run.key is not None}
 
     def take(rows: Sequence[Row]) -> None:
-        for place, holder in rows:
-            answers[place] = Started(holder, holder == ids[place])
+        held: dict[int, str] = dict(rows)
+        for place, run_id in ids.items():
+            if place in held:
+                answers[place] = Started(held[place], held[place] == run_id)
+            else:
+                answers[place] = Busy(
+                    "The run that held this key was removed at this very moment; nothing was "
+                    "stored. Try again."
+                )
 
     return take

@@ -7,18 +7,19 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from backroom.records.runs import NewRun, Started
-from backroom.store.postgres import clock, migrate
+from backroom.store.postgres import clock, guests, migrate
+from backroom.store.postgres.bell import PostgresBell, Ringer, listen, notifier
+from backroom.store.postgres.diagnose import diagnose
 from backroom.store.postgres.driver import psycopg
 from backroom.store.postgres.faults import fault
 from backroom.store.postgres.link import Address, Link
 from backroom.store.postgres.reader import PostgresReader
 from backroom.store.postgres.session import PostgresSession
 from backroom.store.postgres.statement import Sql
+from backroom.store.verbs import Emit
 
 if TYPE_CHECKING:
     from psycopg import Connection
-
-    from backroom.store.protocol import Bell
 
 __all__ = ["PostgresStore"]
 
@@ -55,6 +56,10 @@ class PostgresStore:
             )
         self.sql = Sql(schema)
         self.address = Address(dsn, prepare_threshold)
+        self.listen_address = Address(listen_dsn or dsn, None)
+        self.channel = f"{schema}_bell"
+        self.ringer = Ringer(notifier(self.address, self.channel))
+        self.known_identity: guests.Identity | None = None
         self.lock_timeout_ms = round(lock_timeout_seconds * 1000)
 
     def session(self) -> PostgresSession:
@@ -74,23 +79,33 @@ class PostgresStore:
         migrate.check(self.on_connection(lambda c: migrate.applied(c, self.sql)))
 
     def start_on(self, connection: Any, runs: Sequence[NewRun]) -> list[Started]:
-        raise NotImplementedError
+        return guests.start_on(connection, self.sql, self.identity, runs)
 
     def emit_on(self, connection: Any, run_id: str, event_id: str, name: str, payload: str) -> None:
-        raise NotImplementedError
+        verb = Emit(run_id, event_id, name, payload)
+        guests.emit_on(connection, self.sql, self.identity, verb)
 
-    def ring(self) -> None: ...
+    def ring(self) -> None:
+        self.ringer.ring()
 
-    def bell(self) -> Bell | None:
-        return None
+    def bell(self) -> PostgresBell | None:
+        return listen(self.listen_address, self.channel, self.ringer.ring)
 
     def move_clock(self, by_us: int) -> None:
         self.on_connection(lambda c: clock.move_clock(c, self.sql, by_us))
 
     def diagnose(self) -> list[tuple[str, str, str]]:
-        return []
+        return diagnose(self.address, self.sql)
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        self.ringer.close()
+
+    def identity(self) -> guests.Identity:
+        """Which database this is, for comparison with where a caller's connection leads."""
+        if self.known_identity is None:
+            found = self.on_connection(lambda c: guests.identity_of(c, self.sql))
+            self.known_identity = guests.require(found)
+        return self.known_identity
 
     def on_connection(self, work: Callable[[Connection[tuple[Any, ...]]], T]) -> T:
         """Something rare, on a connection of its own."""

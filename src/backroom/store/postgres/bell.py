@@ -1,0 +1,222 @@
+"""The doorbell: NOTIFY tells listening workers to look.
+
+A ring carries nothing and proves nothing; a worker that misses one looks a little later. So it
+never travels inside the transaction that made the work: the server serialises the commits of
+transactions that notify, which costs a third of them under load. And it is coalesced:
+
+    ring ring ring ring ring                ring
+    └─> NOTIFY      └─> NOTIFY (for all     └─> NOTIFY
+        at once         of them, 50 ms on)      at once
+
+Both ends have a thread of their own, since connecting can block: `ring` leaves a note and goes, and
+a worker's event loop only ever sees a local socket, which stays the same over reconnections.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import socket
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from backroom.records.errors import StoreError
+from backroom.store.postgres.driver import psycopg
+from backroom.store.postgres.link import Address, Link
+
+if TYPE_CHECKING:
+    from psycopg import Connection
+
+__all__ = ["PostgresBell", "Ringer", "listen", "notifier"]
+
+REST_SECONDS = 0.05
+PATIENCE_MS = 2_000
+BACKOFF_MS = (100, 5_000)
+
+
+class Ringer:
+    """Rings for all threads of a process. `send` does it; `rest` passes the time until the next."""
+
+    def __init__(
+        self, send: Callable[[], None], rest: Callable[[threading.Event], object] | None = None
+    ) -> None:
+        self.send = send
+        self.rest = rest or rested
+        self.begin()
+
+    def begin(self) -> None:
+        self.starting = threading.Lock()
+        self.wanted = threading.Event()
+        self.closing = threading.Event()
+        self.thread: threading.Thread | None = None
+        self.pid = os.getpid()
+
+    def ring(self) -> None:
+        if self.pid != os.getpid():
+            # A fork copies neither threads nor the sanity of locks.
+            self.begin()
+        self.wanted.set()
+        if self.thread is None:
+            self.start()
+
+    def start(self) -> None:
+        with self.starting:
+            if self.thread is None and not self.closing.is_set():
+                self.thread = threading.Thread(
+                    target=self.work, name="backroom doorbell", daemon=True
+                )
+                self.thread.start()
+
+    def work(self) -> None:
+        while True:
+            self.wanted.wait()
+            if self.closing.is_set():
+                return
+            self.wanted.clear()
+            self.send()
+            self.rest(self.closing)
+
+    def close(self) -> None:
+        self.closing.set()
+        self.wanted.set()
+        if self.thread is not None and self.pid == os.getpid():
+            self.thread.join(PATIENCE_MS / 1000)
+
+
+def rested(closing: threading.Event) -> None:
+    closing.wait(REST_SECONDS)
+
+
+def notifier(address: Address, channel: str) -> Callable[[], None]:
+    """Sends one NOTIFY, on a connection of its own that commits by itself."""
+    link = Link(address)
+
+    def send() -> None:
+        try:
+            link.connection().execute(f'NOTIFY "{channel}"'.encode(), prepare=False)
+        except (StoreError, psycopg().Error):
+            link.drop()  # a hint that can't be given is not missed
+
+    return send
+
+
+def listen(address: Address, channel: str, ring: Callable[[], None]) -> PostgresBell | None:
+    """A bell, or None where LISTEN doesn't reach through to us: behind a pooler.
+
+    A pooler makes up the process number that it gives its clients, so a true one means that nobody
+    is in between. Otherwise we ring once and see whether it arrives.
+    """
+    try:
+        connection = address.connect()
+    except StoreError:
+        return None
+    try:
+        begin(connection, channel)
+        row = connection.execute("SELECT pg_backend_pid()", prepare=False).fetchone()
+        direct = row is not None and row[0] == connection.info.backend_pid
+        if not direct and not arrives(connection, ring):
+            connection.close()
+            return None
+    except psycopg().Error:
+        connection.close()
+        return None
+    return PostgresBell(address, channel, connection)
+
+
+def begin(connection: Connection[Any], channel: str) -> None:
+    connection.execute(f'LISTEN "{channel}"'.encode(), prepare=False)
+
+
+def arrives(connection: Connection[Any], ring: Callable[[], None]) -> bool:
+    ring()
+    return any(True for _ in connection.notifies(timeout=PATIENCE_MS / 1000, stop_after=1))
+
+
+class PostgresBell:
+    """The worker's end. `fileno` becomes readable when it rings and after it was reconnected,
+    since nobody knows what was rung in between."""
+
+    address = ""  # whoever knows the database can ring
+
+    def __init__(self, address: Address, channel: str, connection: Connection[Any]) -> None:
+        self.server = address
+        self.channel = channel
+        self.connection: Connection[Any] | None = connection
+        self.near, self.far = socket.socketpair()
+        self.near.setblocking(False)
+        self.far.setblocking(False)
+        self.waiting_ms = BACKOFF_MS[0]
+        self.thread = threading.Thread(target=self.work, name="backroom listener", daemon=True)
+        self.thread.start()
+
+    def fileno(self) -> int:
+        return self.near.fileno()
+
+    def drain(self) -> None:
+        try:
+            while self.near.recv(4096):
+                pass
+        except (BlockingIOError, InterruptedError):
+            return
+
+    def close(self) -> None:
+        """The thread sees the end of the socket pair, and closes its connection."""
+        self.near.close()
+        self.thread.join(PATIENCE_MS / 1000)
+
+    def work(self) -> None:
+        with self.far:
+            while self.listens():
+                pass
+            if self.connection is not None:
+                self.connection.close()
+
+    def listens(self) -> bool:
+        """One round: wait for a notification, or for the time to connect again. False: the end."""
+        poll = select.poll()
+        poll.register(self.far, select.POLLIN)
+        if self.connection is None:
+            if poll.poll(self.waiting_ms):
+                return False
+            self.reconnect()
+            return True
+        poll.register(self.connection.fileno(), select.POLLIN)
+        ready = dict(poll.poll())
+        if self.far.fileno() in ready:
+            return False
+        self.take_in(self.connection)
+        return True
+
+    def take_in(self, connection: Connection[Any]) -> None:
+        try:
+            connection.pgconn.consume_input()
+            rang = False
+            while connection.pgconn.notifies():
+                rang = True
+        except psycopg().Error:
+            connection.close()
+            self.connection = None
+            return
+        if rang:
+            self.wake()
+
+    def reconnect(self) -> None:
+        try:
+            connection = self.server.connect()
+        except StoreError:
+            self.waiting_ms = min(2 * self.waiting_ms, BACKOFF_MS[1])
+            return
+        try:
+            begin(connection, self.channel)
+        except psycopg().Error:
+            connection.close()
+            return
+        self.waiting_ms = BACKOFF_MS[0]
+        self.connection = connection
+        self.wake()
+
+    def wake(self) -> None:
+        with suppress(OSError):  # full: it rings already; closed: nobody listens
+            self.far.send(b"\0")

@@ -1,0 +1,1 @@
+SELECT count(*) FROM backroom.worker AS w WHERE w.lease_until < backroom.now_us()
