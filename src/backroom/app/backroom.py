@@ -35,7 +35,8 @@ R = TypeVar("R")
 class Backroom:
     """The flows of one application and the database in which their runs are kept.
 
-    database  a SQLite file (default ./backroom.db; the application's own file is a good choice) or a
+    database  a SQLite file (default ./backroom.db; the application's own file is a good choice) or
+    a
               postgresql:// address; else BACKROOM_DATABASE or [tool.backroom] in pyproject.toml
     settings  any other setting by name, see `backroom.app.settings`
 
@@ -57,12 +58,15 @@ class Backroom:
     # --- flows
 
     @overload
-    def flow(self, function: Callable[P, Coroutine[Any, Any, R]], /) -> AsyncFlow[P, R]: ...
+    def flow(  # type: ignore[overload-overlap]  # a coroutine function is a function too
+        self, function: Callable[P, Coroutine[Any, Any, R]], /
+    ) -> AsyncFlow[P, R]: ...
     @overload
     def flow(self, function: Callable[P, R], /) -> Flow[P, R]: ...
     @overload
     def flow(
         self,
+        /,
         *,
         name: str | None = None,
         key: str | None = None,
@@ -91,8 +95,8 @@ class Backroom:
         key       where among the arguments a run's key is found, "order.id": same key, same run
         queue     the line its runs stand in
         priority  0, the most urgent, to 9
-        retry     how often a run that raised is tried again, from its checkpoints; default: not at all
-        timeout   seconds for a whole run, from when it is due
+        retry     how often a run that raised is tried again, from its checkpoints; default: not at
+        all timeout   seconds for a whole run, from when it is due
         aliases   former names, under which runs may still be stored
         """
         names = caller_names(1)
@@ -118,7 +122,8 @@ class Backroom:
     def _add(self, spec: FlowSpec) -> None:
         if spec.key is not None and spec.key.split(".")[0] not in spec.signature.parameters:
             raise Refused(
-                f"The key of {spec.name} is {spec.key!r}, but it has no parameter {spec.key.split('.')[0]!r}. "
+                f"The key of {spec.name} is {spec.key!r}, but it has no parameter "
+                f"{spec.key.split('.')[0]!r}. "
                 "A key starts with the name of a parameter."
             )
         if not 0 <= spec.priority <= 9:
@@ -126,7 +131,8 @@ class Backroom:
         for name in (spec.name, *spec.aliases):
             if name in self._specs:
                 raise Refused(
-                    f"Two flows are called {name!r}. Give one of them another name: @app.flow(name=...)."
+                    f"Two flows are called {name!r}. Give one of them another name: "
+                    "@app.flow(name=...)."
                 )
             self._specs[name] = spec
 
@@ -204,7 +210,7 @@ class Backroom:
     def worker(self, **changes: Any) -> Worker:
         """A worker of this process; `changes` are fields of WorkerSettings."""
         settings = self.settings
-        given = {
+        given: dict[str, Any] = {
             "queues": settings.queues, "concurrency": settings.concurrency, "lease": settings.lease,
             "poll": settings.poll, "grace": settings.grace, "doorbells": settings.doorbells,
         }  # fmt: skip
@@ -212,7 +218,8 @@ class Backroom:
 
     @contextmanager
     def working(self, **changes: Any) -> Iterator[Worker]:
-        """A worker in a thread of this process, for as long as the block lasts: for tests and scripts.
+        """A worker in a thread of this process, for as long as the block lasts: for tests and
+        scripts.
 
         In production run `backroom worker`, whose leases nothing in your code can stop.
         """
@@ -237,8 +244,8 @@ class Backroom:
 
     @asynccontextmanager
     async def lifespan(self, _asgi_app: Any = None) -> AsyncIterator[None]:
-        """For ASGI frameworks: `FastAPI(lifespan=app.lifespan)`. Opens the line at start-up, so that a
-        database that can't be reached is known then, and closes it at the end."""
+        """For ASGI frameworks: `FastAPI(lifespan=app.lifespan)`. Opens the line at start-up, so
+        that a database that can't be reached is known then, and closes it at the end."""
         await asyncio.to_thread(lambda: self.office)
         try:
             yield
@@ -250,7 +257,9 @@ class _FlowDecorator:
     """The type of `app.flow(...)` with arguments: keeps the signature of either colour."""
 
     @overload
-    def __call__(self, function: Callable[P, Coroutine[Any, Any, R]], /) -> AsyncFlow[P, R]: ...
+    def __call__(  # type: ignore[overload-overlap]
+        self, function: Callable[P, Coroutine[Any, Any, R]], /
+    ) -> AsyncFlow[P, R]: ...
     @overload
     def __call__(self, function: Callable[P, R], /) -> Flow[P, R]: ...
     def __call__(self, function: Any, /) -> Any:

@@ -8,13 +8,13 @@ thousand share one sync.
                                      ▲                                     │
                                      └────────── meanwhile, more ──────────┘
 
-A process has two lanes. `main` carries what its own attempts write; `doors` what may have to wait for
-other people's locks (keyed starts, events), so that a caller's long transaction holds up nobody's
-checkpoint. Leases are renewed elsewhere (`engine/lease.py`).
+A process has two lanes. `main` carries what its own attempts write; `doors` what may have to wait
+for other people's locks (keyed starts, events), so that a caller's long transaction holds up
+nobody's checkpoint. Leases are renewed elsewhere (`engine/lease.py`).
 
-When the world fails, the lane tries again with the same ids: every verb but `Claim` is repeatable. A
-verb that breaks the whole batch (a value the database chokes on) is found by halving the batch, so
-that it fails alone.
+When the world fails, the lane tries again with the same ids: every verb but `Claim` is repeatable.
+A verb that breaks the whole batch (a value the database chokes on) is found by halving the batch,
+so that it fails alone.
 """
 
 from __future__ import annotations
@@ -107,7 +107,8 @@ class Lane:
             raise StoreUnavailable("This Backroom has been closed. Open a new one.")
         if self._queue.qsize() >= limits.INTAKE_OPS:
             raise Busy(
-                f"{limits.INTAKE_OPS:,} calls wait for the database already. Nothing of this one was "
+                f"{limits.INTAKE_OPS:,} calls wait for the database already. Nothing of this "
+                "one was "
                 "stored; try again in a moment."
             )
         self._queue.put(ticket)
@@ -167,8 +168,8 @@ class Lane:
                 self._after_commit(verbs)
 
     def _again(self, session: Session, batch: list[_Ticket], error: StoreError) -> None:
-        """The database failed us. Claims fail (the worker looks again); the rest is tried again, with
-        the same ids, until it goes through or our patience ends."""
+        """The database failed us. Claims fail (the worker looks again); the rest is tried again,
+        with the same ids, until it goes through or our patience ends."""
         claims = [ticket for ticket in batch if isinstance(ticket.verb, Claim)]
         rest = [ticket for ticket in batch if not isinstance(ticket.verb, Claim)]
         _deliver(claims, [error] * len(claims))
@@ -207,7 +208,8 @@ def _wrapped(error: Exception, verb: Verb) -> BackroomError:
 
 
 def _deliver(tickets: Sequence[_Ticket], answers: Sequence[object]) -> None:
-    """Resolve the futures; those of one loop together, since waking a loop costs more than a future."""
+    """Resolve the futures; those of one loop together, since waking a loop costs more than a
+    future."""
     by_loop: dict[asyncio.AbstractEventLoop, list[tuple[Any, object]]] = {}
     for ticket, answer in zip(tickets, answers, strict=True):
         if ticket.future is None:

@@ -33,8 +33,8 @@ log = logging.getLogger("backroom.worker")
 
 
 class LeaseTerm:
-    """How long a lease lasts. Shorter: runs of a dead worker are taken over sooner. Longer: a machine
-    may stall longer before its runs are given to another."""
+    """How long a lease lasts. Shorter: runs of a dead worker are taken over sooner. Longer: a
+    machine may stall longer before its runs are given to another."""
 
     def __init__(self, seconds: float) -> None:
         self.seconds = seconds

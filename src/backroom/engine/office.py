@@ -153,8 +153,8 @@ def _id(started: Any, run_id: str) -> str:
 class ResultWatch:
     """Looks for the ends of runs that somebody waits for: one query for all of them.
 
-    It looks at once when this process has settled something, else at a pace that slows down from 5 to
-    100 ms while nothing happens; nothing at all while nobody waits.
+    It looks at once when this process has settled something, else at a pace that slows down from 5
+    to 100 ms while nothing happens; nothing at all while nobody waits.
     """
 
     FASTEST_SECONDS = 0.005

@@ -1,13 +1,14 @@
 """The worker: claims runs, performs many at once, and looks after them until they end.
 
 One asyncio loop. Its main task claims: it asks for as many runs as it has room for, in the same
-transaction in which the lane commits what the last ones have ended with. Beside it three duties run,
-each a loop of its own: `_bring_news` to waits in memory, `_heed_cancels`, and `_rescue` of runs whose
-worker has died.
+transaction in which the lane commits what the last ones have ended with. Beside it three duties
+run, each a loop of its own: `_bring_news` to waits in memory, `_heed_cancels`, and `_rescue` of
+runs whose worker has died.
 
-When to look for work. A doorbell says "now"; the answer to the last claim says when the next timer is
-due; on SQLite a cheap look at the file's change counter catches writers that ring no bell; and a plain
-claim every `poll_seconds` catches everything else. With every doorbell cut off all works, slower.
+When to look for work. A doorbell says "now"; the answer to the last claim says when the next timer
+is due; on SQLite a cheap look at the file's change counter catches writers that ring no bell; and a
+plain claim every `poll_seconds` catches everything else. With every doorbell cut off all works,
+slower.
 """
 
 from __future__ import annotations
@@ -208,8 +209,8 @@ class Worker:
         return claims
 
     def _floors_now(self) -> dict[tuple[str, int], int]:
-        """Where to start the scan. Once a second nowhere: a caller's long transaction may bring in runs
-        that have been due for a while, and clocks may be set back."""
+        """Where to start the scan. Once a second nowhere: a caller's long transaction may bring in
+        runs that have been due for a while, and clocks may be set back."""
         now = self._office.world.monotonic()
         if now - self._full_look_at >= 1.0:
             self._full_look_at = now
@@ -303,7 +304,8 @@ class Worker:
         await asyncio.gather(*stuck, return_exceptions=True)
 
     def _lease_lost(self) -> None:
-        """From the keeper's thread: we were declared dead. Drop everything, come back as another."""
+        """From the keeper's thread: we were declared dead. Drop everything, come back as
+        another."""
         log.error("worker %s missed its lease; its runs are in other hands", self._settings.name)
         if self._loop is not None:
             with contextlib.suppress(RuntimeError):

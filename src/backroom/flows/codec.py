@@ -9,9 +9,9 @@ Where there is no annotation there is nobody to put a value together again, so o
 no help are taken: plain JSON and the tagged leaves. Everything else is refused with the path to it.
 Never pickle: a database writer must not become a code runner.
 
-Two paths lead to text. The fast one leaves the walking to `json` (C) with a hook for odd leaves; the
-careful one walks in Python and knows where it is. Whatever the fast one trips over, the careful one
-either stores or names.
+Two paths lead to text. The fast one leaves the walking to `json` (C) with a hook for odd leaves;
+the careful one walks in Python and knows where it is. Whatever the fast one trips over, the careful
+one either stores or names.
 """
 
 from __future__ import annotations
@@ -102,7 +102,8 @@ class Codec:
                 kind = type(part).__name__
                 raise NotStorable(
                     self._owner if field is None else f"{field} in {self._owner}",
-                    f"it is a {kind} where {model.__name__} is annotated, so the fields of {kind} would be lost",
+                    f"it is a {kind} where {model.__name__} is annotated, so the fields of "
+                    f"{kind} would be lost",
                     "Annotate the union of the classes that can occur.",
                 )
 
@@ -125,7 +126,8 @@ class Codec:
             ) from error
 
     def validate(self, value: Any) -> Any:
-        """The value as the type wants it (a mapping becomes a model); InvalidInput if it can't be."""
+        """The value as the type wants it (a mapping becomes a model); InvalidInput if it can't
+        be."""
         if self._hint is Any:
             return value
         try:
@@ -267,7 +269,8 @@ def _tag_datetime(moment: datetime) -> dict[str, Any]:
 
 
 def _ask_pydantic(leaf: Any, path: str) -> Any:
-    """Paths, addresses, patterns and the rest: pydantic writes them, the annotation restores them."""
+    """Paths, addresses, patterns and the rest: pydantic writes them, the annotation restores
+    them."""
     from pydantic_core import PydanticSerializationError, to_jsonable_python
 
     try:
@@ -276,7 +279,8 @@ def _ask_pydantic(leaf: Any, path: str) -> Any:
         raise NotStorable(
             path,
             f"{type(leaf).__module__}.{type(leaf).__qualname__} has no JSON form",
-            "Pass data (a model, a dataclass, plain values), not live objects such as connections or sessions.",
+            "Pass data (a model, a dataclass, plain values), not live objects such as "
+            "connections or sessions.",
         ) from error
 
 
@@ -417,8 +421,8 @@ def _adapter(hint: Any, owner: str) -> Any:
 
 
 def _annotated_models(hint: Any) -> Iterator[tuple[str | None, type]]:
-    """The models and dataclasses that stand in an annotation directly, or one field down (a function's
-    parameters are such fields)."""
+    """The models and dataclasses that stand in an annotation directly, or one field down (a
+    function's parameters are such fields)."""
     from typing import NotRequired, get_origin
 
     from typing_extensions import is_typeddict

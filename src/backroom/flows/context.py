@@ -1,7 +1,7 @@
 """One attempt of one run: what is kept, which branches are busy, and when to park.
 
-Replay in one paragraph. The author's function is called from its first line at every claim. Each step
-and wait asks this context for what is kept at its address; what is kept is returned at once,
+Replay in one paragraph. The author's function is called from its first line at every claim. Each
+step and wait asks this context for what is kept at its address; what is kept is returned at once,
 the first call with nothing kept does real work. So the function reaches the point where the last
 attempt stopped, in the state it had there, without having been held in memory in between.
 
@@ -15,8 +15,8 @@ the engine brings the news about it.
                        └─ busy = 0 ──▶ Parked(all waits)
 
 Unwinding runs `finally` blocks and `__exit__` methods, and they run again in the next attempt: what
-must happen once belongs in a step. A flow that swallows the cancellation changes nothing: its ending
-is decided, every further step or wait unwinds again, and what it returns is ignored.
+must happen once belongs in a step. A flow that swallows the cancellation changes nothing: its
+ending is decided, every further step or wait unwinds again, and what it returns is ignored.
 
 Threads. A `def` flow runs in a pool thread, news come from the loop's thread: `_lock` guards the
 few lines that both touch.
@@ -105,7 +105,8 @@ class RunContext:
             self.unwind()
         if len(self.kept) >= limits.STEPS:
             raise Refused(
-                f"Run {self.run.id} has {limits.STEPS:,} checkpoints, the limit of one run. Hand the "
+                f"Run {self.run.id} has {limits.STEPS:,} checkpoints, the limit of one run. "
+                "Hand the "
                 "rest of the work to a child run."
             )
 
@@ -134,7 +135,7 @@ class RunContext:
             leaf.wake()
         task = self.task
         if task is None or here() is task:
-            return  # it leaves by itself: `leave` and `check` raise. A self-cancel would strike twice.
+            return  # it leaves by itself, see `leave`; cancelling as well would strike twice
         if asyncio._get_running_loop() is task.get_loop():
             task.cancel()
         else:
@@ -148,7 +149,8 @@ class RunContext:
             self._busy += branches - 1
 
     def branch_ended(self, remaining: int) -> None:
-        """One branch is done. The last one hands its place back to the leaf that opened the gather."""
+        """One branch is done. The last one hands its place back to the leaf that opened the
+        gather."""
         if remaining:
             with self._lock:
                 self._busy -= 1
@@ -246,13 +248,16 @@ class RunContext:
         """Two different steps of one name in one run would answer for each other."""
         if self._functions.setdefault(name, function) is not function:
             raise Refused(
-                f"Two different steps of this flow are called {name!r}, so their results would be mixed "
+                f"Two different steps of this flow are called {name!r}, so their results "
+                "would be mixed "
                 "up. Give one of them another name: @step(name=...)."
             )
 
     def must_not_block_loop(self, name: str) -> None:
         if asyncio._get_running_loop() is not None:
             raise Refused(
-                f"{name} is a `def` step called inside an `async def` flow, where it would block every "
-                f"other run of this worker. Write `await asyncio.to_thread({name}, ...)`, or make it `async def`."
+                f"{name} is a `def` step called inside an `async def` flow, where it would "
+                "block every "
+                f"other run of this worker. Write `await asyncio.to_thread({name}, ...)`, or "
+                "make it `async def`."
             )

@@ -1,7 +1,8 @@
 """What the replay protocol asks its driver to do, and the two drivers.
 
-`flows/replay.py` tells how a step or a wait goes, as generators that yield effects. Each effect can be
-done in two colours: `run` awaits, `run_in_thread` blocks. So there is one protocol and no twin of it.
+`flows/replay.py` tells how a step or a wait goes, as generators that yield effects. Each effect can
+be done in two colours: `run` awaits, `run_in_thread` blocks. So there is one protocol and no twin
+of it.
 """
 
 from __future__ import annotations
@@ -87,7 +88,8 @@ class Save:
 
 
 class Block:
-    """Enter a wait; done when the run's news say that it may be over. Unwinds when the run parks."""
+    """Enter a wait; done when the run's news say that it may be over. Unwinds when the run
+    parks."""
 
     __slots__ = ("_make",)
 
@@ -156,7 +158,8 @@ class Invoke:
             current.reset(token)
 
     def _run_with_limit(self, context: RunContext) -> Any:
-        """The flow sees the time-out at once. The thread can't be stopped, so the next try waits for it."""
+        """The flow sees the time-out at once. The thread can't be stopped, so the next try waits
+        for it."""
         running = context.overdue.pop(self.address, None)
         if running is not None:
             running.join()

@@ -95,7 +95,7 @@ class _Declared(Generic[P, R]):
         self.spec = spec
         self._starter = starter
         self._options = options or Options()
-        functools.update_wrapper(self, spec.function)
+        functools.update_wrapper(cast("Callable[..., Any]", self), spec.function)
 
     @property
     def name(self) -> str:
@@ -104,13 +104,13 @@ class _Declared(Generic[P, R]):
     def start(self, *args: P.args, **kwargs: P.kwargs) -> Run[R]:
         """Store a run of this flow and return its handle.
 
-        In a thread without a running event loop the run is committed when this returns. In one with a
-        loop it is under way, and `await` gives the handle back once it is committed; a forgotten
+        In a thread without a running event loop the run is committed when this returns. In one with
+        a loop it is under way, and `await` gives the handle back once it is committed; a forgotten
         await loses nothing. With `using(on=connection)` it becomes part of the caller's own
         transaction and exists if and only if that commits.
 
-        Inside a flow the start is kept: a replay finds the same run. The run is attached to the flow
-        (cancelled with it) unless `using(detached=True)`.
+        Inside a flow the start is kept: a replay finds the same run. The run is attached to the
+        flow (cancelled with it) unless `using(detached=True)`.
         """
         return self._starter.start(self.spec, self._options, args, kwargs)
 
@@ -125,7 +125,8 @@ class _Declared(Generic[P, R]):
     def _child(
         self, scope: FlowScope, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Protocol_[R]:
-        """Start a child run and wait for its result. Begins when driven; addresses are taken now."""
+        """Start a child run and wait for its result. Begins when driven; addresses are taken
+        now."""
         address = scope.address(f"start {self.spec.name}", self._options.key)
         new = self._starter.new_run(
             self.spec, self._options, args, kwargs,
@@ -270,8 +271,10 @@ def new_run(
     depth = causing.depth + 1 if causing else 0
     if depth > limits.CHAIN_DEPTH:
         raise Refused(
-            f"Run {causing.id if causing else ''} is the {depth}th in a chain of runs that start each other; "
-            f"the limit is {limits.CHAIN_DEPTH}. Look for a loop; loop inside one flow if you mean to."
+            f"Run {causing.id if causing else ''} is the {depth}th in a chain of runs that "
+            "start each other; "
+            f"the limit is {limits.CHAIN_DEPTH}. Look for a loop; loop inside one flow if you "
+            "mean to."
         )
     timeout = options.timeout if options.timeout is not None else spec.timeout
     delay = options.delay
@@ -304,7 +307,8 @@ def _key_from(spec: FlowSpec, bound: dict[str, Any]) -> str:
     text = str(value)
     if value is None or not text:
         raise InvalidInput(
-            f"The key of {spec.name} is {spec.key}, which is empty here. Pass a value, or start it with using(key=...)."
+            f"The key of {spec.name} is {spec.key}, which is empty here. Pass a value, or "
+            "start it with using(key=...)."
         )
     if len(text) > limits.KEY_CHARS:
         raise InvalidInput(

@@ -1,7 +1,7 @@
 """`gather`: branches of a flow that go on side by side, each with addresses of its own.
 
-All branches end before it returns: when one fails its siblings still finish, and then the error of the
-lowest branch is raised, so that a replay raises the same one.
+All branches end before it returns: when one fails its siblings still finish, and then the error of
+the lowest branch is raised, so that a replay raises the same one.
 """
 
 from __future__ import annotations
@@ -92,7 +92,8 @@ class Gathering(Pending[Any]):
         for n, (branch, path) in enumerate(zip(self._branches, self._paths, strict=True)):
             if not callable(branch):
                 raise Refused(
-                    "In a `def` flow gather takes functions without arguments: gather(lambda: pack(order))."
+                    "In a `def` flow gather takes functions without arguments: "
+                    "gather(lambda: pack(order))."
                 )
             scope = FlowScope(context, path, owner=None)
             thread = threading.Thread(
@@ -155,8 +156,8 @@ def gather(*branches: Any) -> Pending[Any]:
     """Run branches of a flow side by side and return all their results, in order.
 
     A branch is a step's call, a wait, a child's call or a coroutine of your own; in a `def` flow
-    (`gather(...).wait()`) a function without arguments. Each branch keeps its results under a path of its own, so
-    branches can't get each other's.
+    (`gather(...).wait()`) a function without arguments. Each branch keeps its results under a path
+    of its own, so branches can't get each other's.
     """
     scope = flow_scope()
     if scope is None:

@@ -1,7 +1,7 @@
 """Performs runs of an application's flows: the `Handler` that the engine is given.
 
-One attempt, from decoding the input to the outcome. Whatever the author's code does, the outcome is a
-value; only this file and the worker's loop see it all.
+One attempt, from decoding the input to the outcome. Whatever the author's code does, the outcome is
+a value; only this file and the worker's loop see it all.
 """
 
 from __future__ import annotations
@@ -57,7 +57,8 @@ class FlowPerformance:
             return NeedsAttention(as_json(error))
         except Exception as error:  # an author's validator may raise anything
             return NeedsAttention(as_json(InvalidInput(f"The input can't be read: {error!r}")))
-        self._watch_deadline()
+        if (late := self._watch_deadline()) is not None:
+            return late
         try:
             if self._spec.is_async:
                 value = await self._in_task(arguments)
@@ -109,20 +110,23 @@ class FlowPerformance:
             return TryAgain(pause, as_json(error))
         return Failed(as_json(error))
 
-    def _watch_deadline(self) -> None:
+    def _watch_deadline(self) -> Failed | None:
+        """See to it that the run ends at its deadline; its failure if that has passed already."""
         run = self._context.run
         if run.deadline_at is None:
-            return
+            return None
         left = max(0, run.deadline_at - run.now) / 1_000_000
         error = TimedOut(
-            f"Run {run.id} took longer than its time-out. Give it more time with timeout=, or find out "
+            f"Run {run.id} took longer than its time-out. Give it more time with timeout=, or "
+            "find out "
             "in its steps where the time goes."
         )
+        failed = Failed(as_json(error))
+        if not left:
+            return failed
         loop = asyncio.get_running_loop()
-        if left:
-            self._deadline = loop.call_later(left, self._context.end, Failed(as_json(error)))
-        else:
-            self._context.ending = Failed(as_json(error))
+        self._deadline = loop.call_later(left, self._context.end, failed)
+        return None
 
     def interrupt(self, outcome: Outcome) -> None:
         self._context.end(outcome)
@@ -150,12 +154,14 @@ async def _in_own_thread(body: Callable[[], Any], name: str) -> Any:
             future.set_exception(error)
 
     def run() -> None:
+        value: Any = None
+        error: BaseException | None = None
         try:
-            value, error = inside.run(body), None
+            value = inside.run(body)
         except StopIteration as stop:  # a future can't carry it
-            value, error = None, RuntimeError(f"the flow raised {stop!r}")
+            error = RuntimeError(f"the flow raised {stop!r}")
         except BaseException as raised:
-            value, error = None, raised
+            error = raised
         try:
             loop.call_soon_threadsafe(resolve, value, error)
         except RuntimeError:  # the loop is closed: the worker has stopped without us

@@ -5,7 +5,8 @@
                ▼
              call it ──▶ ok ──▶ keep, commit, go on
                      └─▶ error ─▶ another try? ──▶ keep the try, wait its backoff, call again
-                                └─▶ none left ──▶ the alternative path, or keep the failure and raise
+                                └─▶ none left ──▶ the alternative path, or keep the failure and
+                                raise
 
     a wait   kept? ──yes──▶ its value
                │no
@@ -22,6 +23,7 @@ its commit: what a later step does to the world rests on it.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from backroom.flows.context import Blocked, RunContext
@@ -55,7 +57,8 @@ def perform_step(
         if row.fingerprint != fingerprint and row.fingerprint and fingerprint:
             raise CodeMismatch(
                 address,
-                "it was made from other arguments than the step now gets. If they may differ between "
+                "it was made from other arguments than the step now gets. If they may differ "
+                "between "
                 "replays (a time, a random number), make them in a step of their own, or say "
                 "check_input=False",
             )
@@ -112,7 +115,7 @@ def _pause(
     row = WaitRow(f"{address}:retry{tries}", "retry", name, delay_us=delay_us)
     while not context.is_due(row.address):
         kept = context.waits.get(row.address, row)
-        yield Block(lambda: Blocked((kept,), lambda: context.is_due(row.address)))  # noqa: B023
+        yield Block(partial(Blocked, (kept,), partial(context.is_due, row.address)))
 
 
 def perform_wait(context: RunContext, wait: Wait[Any]) -> Protocol_[Any]:
@@ -126,7 +129,7 @@ def perform_wait(context: RunContext, wait: Wait[Any]) -> Protocol_[Any]:
         if found is not None:
             break
         rows = wait.rows(context)
-        yield Block(lambda: Blocked(rows, lambda: wait.may_be_over(context)))
+        yield Block(partial(Blocked, rows, partial(wait.may_be_over, context)))
     if found.keeps is not None:
         if found.consumes is not None:
             context.take(found.consumes)

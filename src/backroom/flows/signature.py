@@ -6,7 +6,7 @@ import inspect
 import sys
 import typing
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, cast
 
 from backroom.flows.codec import Codec
 from backroom.records.errors import InvalidInput
@@ -19,8 +19,8 @@ _KINDS = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONL
 class Signature:
     """The parameters of a function as one mapping, and its return type.
 
-    Types are resolved at first use, not when the function is decorated: the names in its annotations
-    may be defined further down in the author's module.
+    Types are resolved at first use, not when the function is decorated: the names in its
+    annotations may be defined further down in the author's module.
     """
 
     def __init__(self, function: Callable[..., Any], name: str, names: Mapping[str, Any]) -> None:
@@ -57,8 +57,8 @@ class Signature:
             for name in self._order:
                 hint = hints.get(name, Any)
                 fields[name] = hint if name in self._required else typing.NotRequired[hint]
-            shape = TypedDict(f"{self.name} input", fields)  # type: ignore[operator]
-            shape.__pydantic_config__ = {"extra": "forbid", "arbitrary_types_allowed": False}  # type: ignore[attr-defined]
+            shape: Any = cast("Any", TypedDict)(f"{self.name} input", fields)
+            shape.__pydantic_config__ = {"extra": "forbid", "arbitrary_types_allowed": False}
             self._input = Codec(shape, owner=f"the input of {self.name}")
         return self._input
 
@@ -104,7 +104,8 @@ class Signature:
             inspect.signature(self._function).bind(*args, **kwargs)
         except TypeError as error:
             raise InvalidInput(
-                f"{self.name}{inspect.signature(self._function)} can't be called like this: {error}."
+                f"{self.name}{inspect.signature(self._function)} can't be called like this: "
+                f"{error}."
             ) from None
         raise AssertionError("our binding refuses what Python's would take")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 import re
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, replace
 from hashlib import blake2b
 from typing import Any, Generic, ParamSpec, TypeVar, cast, overload
@@ -94,7 +94,7 @@ class _Declared(Generic[P, R]):
 
     def __init__(self, spec: StepSpec) -> None:
         self.spec = spec
-        functools.update_wrapper(self, spec.function)
+        functools.update_wrapper(cast("Callable[..., Any]", self), spec.function)
 
     @property
     def name(self) -> str:
@@ -105,7 +105,8 @@ class _Declared(Generic[P, R]):
 
 
 class AsyncStep(_Declared[P, R]):
-    """An `async def` step. In a flow `await charge(order)` is kept; elsewhere it is a plain call."""
+    """An `async def` step. In a flow `await charge(order)` is kept; elsewhere it is a plain
+    call."""
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R]:
         scope = flow_scope()
@@ -171,7 +172,9 @@ def _changed(
 
 
 @overload
-def step(function: Callable[P, Coroutine[Any, Any, R]], /) -> AsyncStep[P, R]: ...
+def step(  # type: ignore[overload-overlap]  # a coroutine function is a function too
+    function: Callable[P, Coroutine[Any, Any, R]], /
+) -> AsyncStep[P, R]: ...
 @overload
 def step(function: Callable[P, R], /) -> Step[P, R]: ...
 @overload
@@ -222,7 +225,8 @@ def step(
         is_async = inspect.iscoroutinefunction(function)
         if otherwise is not None and inspect.iscoroutinefunction(otherwise) != is_async:
             raise TypeError(
-                f"Step {spec.name} and its alternative must be of one colour: both `def` or both `async def`."
+                f"Step {spec.name} and its alternative must be of one colour: both `def` or "
+                "both `async def`."
             )
         return AsyncStep(spec) if is_async else Step(spec)
 
@@ -233,7 +237,9 @@ class _Decorator:
     """The type of `step(...)` with arguments: keeps the signature of either colour."""
 
     @overload
-    def __call__(self, function: Callable[P, Awaitable[R]], /) -> AsyncStep[P, R]: ...
+    def __call__(  # type: ignore[overload-overlap]
+        self, function: Callable[P, Coroutine[Any, Any, R]], /
+    ) -> AsyncStep[P, R]: ...
     @overload
     def __call__(self, function: Callable[P, R], /) -> Step[P, R]: ...
     def __call__(self, function: Any, /) -> Any:

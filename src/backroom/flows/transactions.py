@@ -11,7 +11,8 @@ __all__ = ["database_connection"]
 
 
 def database_connection(given: Any) -> Any:
-    """The sqlite3 or psycopg connection under a SQLAlchemy session or connection, or the thing itself.
+    """The sqlite3 or psycopg connection under a SQLAlchemy session or connection, or the thing
+    itself.
 
     Only libraries that are loaded already are looked at: what the caller passes was made by one of
     them, and backroom must not import what the caller doesn't use.
@@ -32,6 +33,8 @@ def database_connection(given: Any) -> Any:
     if psycopg is not None and isinstance(given, psycopg.Connection):
         return given
     raise Refused(
-        f"on={type(given).__module__}.{type(given).__qualname__} is not a transaction that a run can join. "
-        "Pass a sqlite3 or psycopg connection, or a SQLAlchemy session or connection (synchronous ones)."
+        f"on={type(given).__module__}.{type(given).__qualname__} is not a transaction that a "
+        "run can join. "
+        "Pass a sqlite3 or psycopg connection, or a SQLAlchemy session or connection "
+        "(synchronous ones)."
     )

@@ -1,8 +1,8 @@
 """Durable waits: for a time, an event, a child run, or the first of several.
 
 A wait is a value. It gets its address where it is made and does nothing until it is awaited (in an
-`async def` flow) or `.wait()`ed for (in a `def` flow); `first(...)` takes several unawaited ones. While
-a run waits for days it is a row and nothing else.
+`async def` flow) or `.wait()`ed for (in a `def` flow); `first(...)` takes several unawaited ones.
+While a run waits for days it is a row and nothing else.
 """
 
 from __future__ import annotations
@@ -224,7 +224,8 @@ class First(Wait[T]):
         # answer and the deadline may be there.
         _at, n, winner = min(found, key=lambda entry: entry[:2])
         kept = winner.keeps
-        text = '{"index":%d,"value":%s}' % (n, (kept.result if kept else None) or "null")
+        value = (kept.result if kept else None) or "null"
+        text = f'{{"index":{n},"value":{value}}}'
         row = StepRow(
             self.address,
             "first",
@@ -258,12 +259,29 @@ def _winner(text: str) -> tuple[int, str]:
 
 
 def _ended_run(run_id: str, flow: str, kept: dict[str, Any]) -> RunRow:
+    """As much of an ended run as its kept failure tells."""
     return RunRow(
-        id=run_id, flow=flow, queue="", state=State(kept.get("kind", "failed")), priority=0, key=None,
-        attempt=0, input="", result=None, error=kept.get("error"), progress=None, status=None,
-        created_at=0, available_at=None, started_at=None, finished_at=None, parent_id=None,
-        cause_id=None, worker=None, cancel_reason=None,
-    )  # fmt: skip
+        id=run_id,
+        flow=flow,
+        queue="",
+        state=State(kept.get("kind", "failed")),
+        priority=0,
+        key=None,
+        attempt=0,
+        input="",
+        result=None,
+        error=kept.get("error"),
+        progress=None,
+        status=None,
+        created_at=0,
+        available_at=None,
+        started_at=None,
+        finished_at=None,
+        parent_id=None,
+        cause_id=None,
+        worker=None,
+        cancel_reason=None,
+    )
 
 
 def sleep(
@@ -335,7 +353,7 @@ def _scope(what: str) -> FlowScope:
 
 def to_delay_us(seconds: float) -> int:
     """Seconds to microseconds; InvalidTime unless between now and ten years from now."""
-    if not (isinstance(seconds, int | float) and 0 <= seconds <= limits.DELAY_US / 1_000_000):
+    if not 0 <= seconds <= limits.DELAY_US / 1_000_000:
         raise InvalidTime(f"A delay of {seconds!r} s can't be. Use 0 or more, at most ten years.")
     return round(seconds * 1_000_000)
 
@@ -344,7 +362,8 @@ def to_microseconds(moment: datetime) -> int:
     """A moment with a time zone as microseconds since 1970 UTC."""
     if moment.tzinfo is None:
         raise InvalidTime(
-            f"{moment!r} has no time zone, so it isn't a moment. Write datetime(..., tzinfo=ZoneInfo('Europe/Berlin'))."
+            f"{moment!r} has no time zone, so it isn't a moment. Write datetime(..., "
+            "tzinfo=ZoneInfo('Europe/Berlin'))."
         )
     try:
         since = moment.astimezone(UTC) - datetime(1970, 1, 1, tzinfo=UTC)

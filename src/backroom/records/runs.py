@@ -2,7 +2,8 @@
 
 Two units run through all of them. Times are whole microseconds since 1970 UTC on the database's
 clock and end in `_at`; lengths of time are whole microseconds and end in `_us`. Payloads (inputs,
-results, events, errors) are JSON text made by `flows/codec.py`; nobody below that room looks inside.
+results, events, errors) are JSON text made by `flows/codec.py`; nobody below that room looks
+inside.
 """
 
 from __future__ import annotations

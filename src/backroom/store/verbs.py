@@ -246,7 +246,8 @@ class Again(Fenced):
 
 @dataclass(frozen=True, slots=True)
 class HandBack(Fenced):
-    """Give a run back untouched (a worker that stops): ready at once, starts - 1, no attempt row."""
+    """Give a run back untouched (a worker that stops): ready at once, starts - 1, no attempt
+    row."""
 
 
 @dataclass(frozen=True, slots=True)
