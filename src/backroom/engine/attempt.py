@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from typing import Any, Protocol
 
 from backroom.engine.handler import Performance
@@ -70,7 +71,8 @@ def ending_verb(run: Claimed, outcome: Outcome) -> Fenced | None:
         case Failed(error):
             return Settle(run.id, run.attempt, State.FAILED, error=error)
         case Cancelled(reason):
-            return Settle(run.id, run.attempt, State.CANCELLED, error=reason)
+            error = json.dumps({"kind": "Cancelled", "message": reason}, ensure_ascii=False)
+            return Settle(run.id, run.attempt, State.CANCELLED, error=error)
         case Parked(waits):
             return Park(run.id, run.attempt, waits)
         case TryAgain(delay_us, error):

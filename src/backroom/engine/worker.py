@@ -222,11 +222,12 @@ class Worker:
         assert self._loop is not None
         world = self._office.world
         deadline = world.monotonic() + seconds
+        pulse = self._settings.pulse if self._office.store.dialect == "sqlite" else seconds
         while not self._wake.is_set():
             left = deadline - world.monotonic()
             if left <= 0:
                 return
-            alarm = self._loop.call_later(min(left, self._settings.pulse), self._wake.set)
+            alarm = self._loop.call_later(min(left, pulse), self._wake.set)
             await self._wake.wait()
             if alarm.when() > self._loop.time():
                 alarm.cancel()

@@ -27,13 +27,13 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 from backroom.engine.handler import Desk
 from backroom.flows.scope import here
 from backroom.records import limits
-from backroom.records.errors import LeaseLost, Refused
-from backroom.records.outcome import Lost, Outcome, Parked
+from backroom.records.errors import LeaseLost, Refused, StoreError
+from backroom.records.outcome import HandedBack, Lost, Outcome, Parked
 from backroom.records.runs import FOREVER, Claimed, Mail, RunRow, StepRow, WaitRow
 from backroom.store.verbs import SaveStep, SaveWaits
 
@@ -110,7 +110,7 @@ class RunContext:
                 "rest of the work to a child run."
             )
 
-    def unwind(self) -> None:
+    def unwind(self) -> NoReturn:
         raise asyncio.CancelledError if asyncio._get_running_loop() else Unwind
 
     # --- writing
@@ -121,9 +121,11 @@ class RunContext:
         clears, self.suspicious = self.suspicious, False
         return SaveStep(self.run.id, self.run.attempt, row, clears_starts=clears, **extra)
 
-    def lost(self, _error: LeaseLost) -> None:
-        """A write was refused: another attempt holds the run. Stop quietly."""
-        self.end(Lost())
+    def not_kept(self, error: LeaseLost | StoreError) -> NoReturn:
+        """A write was refused or failed: leave. Without the lease another attempt has the run;
+        without the database this one is given back, to go on from its last checkpoint."""
+        self.end(Lost() if isinstance(error, LeaseLost) else HandedBack())
+        self.unwind()
 
     def end(self, outcome: Outcome) -> None:
         """Decide the ending (the first decision stands) and unwind whoever is inside the flow."""
@@ -181,17 +183,20 @@ class RunContext:
         verb = SaveWaits(self.run.id, self.run.attempt, missing)
         if asyncio._get_running_loop() is not None:
             self.desk.submit(verb).add_done_callback(self._recorded)
-        else:
+            return
+        try:
             self._keep_waits(self.desk.call(verb))
+        except (LeaseLost, StoreError) as error:
+            self.not_kept(error)
 
     def _recorded(self, done: asyncio.Future[Any]) -> None:
         if done.cancelled():
             return
         error = done.exception()
-        if isinstance(error, LeaseLost):
-            self.lost(error)
-        elif error is None:
+        if error is None:
             self._keep_waits(done.result())
+        else:
+            self.end(Lost() if isinstance(error, LeaseLost) else HandedBack())
 
     def _keep_waits(self, rows: Sequence[WaitRow]) -> None:
         for row in rows:

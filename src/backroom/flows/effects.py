@@ -15,7 +15,7 @@ from typing import Any, Protocol, TypeVar
 
 from backroom.flows.context import Blocked, RunContext
 from backroom.flows.scope import StepScope, current
-from backroom.records.errors import LeaseLost, TimedOut
+from backroom.records.errors import LeaseLost, StoreError, TimedOut
 from backroom.store.verbs import Verb
 
 __all__ = ["Block", "Effect", "Invoke", "Protocol_", "Save", "drive", "drive_in_thread"]
@@ -65,7 +65,11 @@ def drive_in_thread(context: RunContext, protocol: Protocol_[T]) -> T:
 
 
 class Save:
-    """Commit a verb of this attempt and wait for the commit."""
+    """Commit a verb of this attempt and wait for the commit.
+
+    If that fails it is not the author's business: the flow is unwound instead of seeing an error
+    that its own `except` might take for one of the step's.
+    """
 
     __slots__ = ("verb",)
 
@@ -75,16 +79,14 @@ class Save:
     async def run(self, context: RunContext) -> Any:
         try:
             return await context.desk.submit(self.verb)
-        except LeaseLost as error:
-            context.lost(error)
-            context.unwind()
+        except (LeaseLost, StoreError) as error:
+            context.not_kept(error)
 
     def run_in_thread(self, context: RunContext) -> Any:
         try:
             return context.desk.call(self.verb)
-        except LeaseLost as error:
-            context.lost(error)
-            context.unwind()
+        except (LeaseLost, StoreError) as error:
+            context.not_kept(error)
 
 
 class Block:
