@@ -35,7 +35,7 @@ def make_store(settings: Settings, *, checkpoints: bool = True) -> Store:
             f"postgresql://{rest}",
             schema=settings.schema_name,
             prepare_threshold=5 if settings.prepare else None,
-            direct_dsn=settings.direct_database or None,
+            listen_dsn=settings.direct_database or None,
         )
     raise Refused(
         f"{scheme}:// is no database that backroom keeps runs in. Use a SQLite file or postgresql://."
