@@ -1,0 +1,43 @@
+"""A migrated store on each database, and a desk to work at it."""
+
+from collections.abc import Iterator
+from importlib.util import find_spec
+
+import pytest
+
+from backroom.store.protocol import Store
+from backroom.store.sqlite import SqliteStore
+from tests.store.desk import Desk
+
+
+def open_store(database: str) -> Store:
+    """The store behind an address, as the application would make it."""
+    if not database.startswith("postgresql"):
+        return SqliteStore(database)
+    from backroom.store.postgres import PostgresStore
+
+    return PostgresStore(database)
+
+
+@pytest.fixture
+def empty_store(database: str) -> Iterator[Store]:
+    """A store whose database hasn't been migrated."""
+    store = open_store(database)
+    yield store
+    store.close()
+
+
+@pytest.fixture
+def store(empty_store: Store) -> Store:
+    empty_store.migrate()
+    return empty_store
+
+
+@pytest.fixture
+def desk(store: Store, database: str) -> Iterator[Desk]:
+    desk = Desk(store, database)
+    yield desk
+    desk.close()
+
+
+assert find_spec("backroom.store.postgres"), "both stores are held to the same promises"
