@@ -34,7 +34,9 @@ from backroom.records.errors import (
     BackroomError,
     Busy,
     OutcomeUnknown,
+    SchemaError,
     StoreError,
+    StoreFull,
     StoreUnavailable,
 )
 from backroom.store.protocol import Session
@@ -152,11 +154,13 @@ class Lane:
         verbs = [ticket.verb for ticket in batch]
         try:
             answers = session.apply(verbs)
-        except StoreError as error:
+        except (OutcomeUnknown, StoreUnavailable) as error:
             self._again(session, batch, error)
+        except (StoreFull, SchemaError) as error:
+            _deliver(batch, [error] * len(batch))
         except Exception as error:
             if len(batch) == 1:
-                log.exception("The store failed at %s", type(verbs[0]).__name__)
+                log.error("The store failed at %s: %s", type(verbs[0]).__name__, error)
                 _deliver(batch, [_wrapped(error, verbs[0])])
                 return
             middle = len(batch) // 2
@@ -178,14 +182,14 @@ class Lane:
         deadline = time.monotonic() + self._patience_seconds
         pause = 0.05
         unknown = isinstance(error, OutcomeUnknown)
-        while isinstance(error, OutcomeUnknown | StoreUnavailable) and time.monotonic() < deadline:
+        while time.monotonic() < deadline:
             if not unknown:
                 time.sleep(pause)
                 pause = min(pause * 2, 2.0)
             unknown = False
             try:
                 answers = session.apply([ticket.verb for ticket in rest])
-            except StoreError as again:
+            except (OutcomeUnknown, StoreUnavailable) as again:
                 error = again
             except Exception:
                 self._perform(session, rest)

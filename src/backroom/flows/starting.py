@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Iterable, Sequence
 from concurrent.futures import Future
 from typing import Any, Protocol
@@ -122,6 +123,8 @@ class Starter:
     # --- the rest
 
     def run(self, run_id: str, flow: str = "run", codec: Codec = ANY) -> Run[Any]:
+        if not _ID.fullmatch(run_id):
+            raise RunNotFound(run_id[:100])
         return Run(self, run_id, flow, codec)
 
     def find(self, spec: FlowSpec, key: str) -> Run[Any]:
@@ -186,6 +189,10 @@ class Starter:
 
 
 _PLAIN = (bool, int, float, str, bytes, list, dict, tuple, set, frozenset)
+
+
+_ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+"""One spelling of a UUID, on both databases: an id that is spelt otherwise is nobody's."""
 
 
 def _id(started: Any, run_id: str) -> str:

@@ -14,6 +14,7 @@
     ├── StoreError               the database said no, or said nothing
     │   ├── StoreUnavailable     missing, unreachable, read-only
     │   ├── StoreFull            the disk (or quota) is full
+    │   ├── Contended            somebody else's lock was in the way for too long
     │   ├── SchemaError          not migrated, or newer than this program
     │   └── OutcomeUnknown       the connection broke at the commit; not known whether it took
     ├── FlowError                raised inside flows, or by `result()`
@@ -36,6 +37,7 @@ __all__ = [
     "BackroomError",
     "Busy",
     "CodeMismatch",
+    "Contended",
     "FlowError",
     "InvalidInput",
     "InvalidTime",
@@ -158,6 +160,11 @@ class StoreUnavailable(StoreError):
 
 class StoreFull(StoreError):
     """The disk or quota behind the database is full. What was accepted before is safe."""
+
+
+class Contended(StoreError):
+    """Another transaction held a row or key that one call of a batch needs, for longer than the
+    lock time-out. Nothing of the batch was stored; its other calls go through without that one."""
 
 
 class SchemaError(StoreError):

@@ -9,6 +9,7 @@ broke means that nobody can tell (OutcomeUnknown).
 from __future__ import annotations
 
 from backroom.records.errors import (
+    Contended,
     OutcomeUnknown,
     SchemaError,
     StoreError,
@@ -85,7 +86,7 @@ def fault(error: BaseException, *, committing: bool = False) -> StoreError:
                 f"The database role may not do this ({said}). Grant it the rights on the schema."
             )
         case "55P03":
-            return StoreUnavailable(
+            return Contended(
                 "Another transaction holds a row or key that this call needs, for longer than the "
                 "lock time-out; nothing was stored. Try again, and keep transactions that start "
                 "runs short."
