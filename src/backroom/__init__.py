@@ -14,9 +14,9 @@
 
     welcome.start("Ada")        # stored; any worker performs it:  backroom worker module:app
 
-A flow is a function whose runs are durable; a step is a piece of it whose result is kept. The words are
-explained in docs/glossary.md, how it works in ARCHITECTURE.md. The names below are the whole public
-interface for authors; everything else may change without notice.
+A flow is a function whose runs are durable; a step is a piece of it whose result is kept. The words
+are explained in docs/glossary.md, how it works in ARCHITECTURE.md. The names below are the whole
+public interface for authors; everything else may change without notice.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from backroom.flows.steps import step
     from backroom.flows.waits import first, sleep, wait_for_event
     from backroom.records import errors
-    from backroom.records.errors import BackroomError
+    from backroom.records.errors import BackroomError, Rollback
     from backroom.records.states import State
     from backroom.rules.retry import Retry
 
@@ -43,6 +43,7 @@ __all__ = [
     "BackroomError",
     "CurrentRun",
     "Retry",
+    "Rollback",
     "Run",
     "State",
     "Status",
@@ -61,6 +62,7 @@ _HOMES = {
     "BackroomError": "backroom.records.errors",
     "CurrentRun": "backroom.flows.current",
     "Retry": "backroom.rules.retry",
+    "Rollback": "backroom.records.errors",
     "Run": "backroom.flows.handles",
     "State": "backroom.records.states",
     "Status": "backroom.flows.handles",

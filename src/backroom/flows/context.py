@@ -30,10 +30,11 @@ from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 from backroom.engine.handler import Desk
+from backroom.flows.failures import as_json
 from backroom.flows.scope import here
 from backroom.records import limits
-from backroom.records.errors import LeaseLost, Refused, StoreError
-from backroom.records.outcome import HandedBack, Lost, Outcome, Parked
+from backroom.records.errors import CodeMismatch, LeaseLost, Refused, StoreError
+from backroom.records.outcome import Cancelled, HandedBack, Lost, NeedsAttention, Outcome, Parked
 from backroom.records.runs import FOREVER, Claimed, Mail, RunRow, StepRow, WaitRow
 from backroom.store.verbs import SaveStep, SaveWaits
 
@@ -87,6 +88,7 @@ class RunContext:
         self.suspicious = claimed.starts > 1
         self._began = desk.world.monotonic()
         self._lock = threading.Lock()
+        self._shielded = False
         self._busy = 1
         self._blocked: list[Blocked] = []
         self._taken: set[str] = set()
@@ -130,6 +132,8 @@ class RunContext:
     def end(self, outcome: Outcome) -> None:
         """Decide the ending (the first decision stands) and unwind whoever is inside the flow."""
         with self._lock:
+            if self._shielded and isinstance(outcome, Cancelled):
+                return
             if self.ending is None:
                 self.ending = outcome
             blocked, self._blocked = self._blocked, []
@@ -142,6 +146,20 @@ class RunContext:
             task.cancel()
         else:
             task.get_loop().call_soon_threadsafe(task.cancel)
+
+    def mismatch(self, address: str, what: str) -> NoReturn:
+        """The code doesn't fit what is kept. Decided here: an author's `except` changes nothing."""
+        error = CodeMismatch(address, what)
+        self.end(NeedsAttention(as_json(error)))
+        raise error
+
+    def begin_undoing(self) -> None:
+        """The flow is over; its undos begin, as a single leaf that no cancel reaches."""
+        with self._lock:
+            self.ending = None
+            self._shielded = True
+            self._busy = 1
+            self._blocked = []
 
     # --- leaves
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from contextvars import copy_context
 from typing import Any
 
@@ -17,8 +18,9 @@ from backroom.flows.context import RunContext, Unwind
 from backroom.flows.failures import as_json
 from backroom.flows.flow import FlowSpec
 from backroom.flows.scope import FlowScope, current
-from backroom.records.errors import BackroomError, CodeMismatch, InvalidInput, TimedOut
-from backroom.records.outcome import Failed, NeedsAttention, Outcome, Succeeded, TryAgain
+from backroom.flows.undo import has_undos, kept_ending, roll_back
+from backroom.records.errors import BackroomError, CodeMismatch, InvalidInput, Rollback, TimedOut
+from backroom.records.outcome import Cancelled, Failed, NeedsAttention, Outcome, Succeeded, TryAgain
 from backroom.records.runs import Claimed, Mail, RunRow
 from backroom.rules.retry import delay_us
 
@@ -57,8 +59,20 @@ class FlowPerformance:
             return NeedsAttention(as_json(error))
         except Exception as error:  # an author's validator may raise anything
             return NeedsAttention(as_json(InvalidInput(f"The input can't be read: {error!r}")))
-        if (late := self._watch_deadline()) is not None:
-            return late
+        outcome: Outcome | None = kept_ending(context)
+        if outcome is None and context.run.cancel_reason is not None:
+            outcome = Cancelled(context.run.cancel_reason)
+        if outcome is None:
+            outcome = self._watch_deadline()
+        if outcome is None:
+            outcome = await self._call(arguments)
+        if isinstance(outcome, Failed | Cancelled) and has_undos(context):
+            return await self._undo(outcome)
+        return outcome
+
+    async def _call(self, arguments: dict[str, Any]) -> Outcome:
+        """Run the author's function; whatever it does becomes an outcome."""
+        context = self._context
         try:
             if self._spec.is_async:
                 value = await self._in_task(arguments)
@@ -79,16 +93,31 @@ class FlowPerformance:
             if self._deadline is not None:
                 self._deadline.cancel()
 
-    async def _in_task(self, arguments: dict[str, Any]) -> Any:
+    async def _undo(self, outcome: Failed | Cancelled) -> Outcome:
         context = self._context
-        context.task = task = asyncio.current_task()
-        assert task is not None
-        current.set(FlowScope(context, "", owner=task))
         try:
+            async with self._own_task():
+                return await roll_back(context, outcome)
+        except asyncio.CancelledError as error:  # parked between two tries, handed back, or lost
+            return context.ending or NeedsAttention(as_json(error))
+        except Exception as error:
+            return context.ending or NeedsAttention(as_json(error))
+
+    async def _in_task(self, arguments: dict[str, Any]) -> Any:
+        async with self._own_task() as task:
+            current.set(FlowScope(self._context, "", owner=task))
             return await self._spec.function(**arguments)
+
+    @asynccontextmanager
+    async def _own_task(self) -> AsyncIterator[asyncio.Task[Any]]:
+        """Let the context unwind us by cancelling this task, and leave it usable for the engine."""
+        task = asyncio.current_task()
+        assert task is not None
+        self._context.task = task
+        try:
+            yield task
         finally:
-            context.task = None
-            # A flow that was unwound by cancelling this task leaves it usable for the engine.
+            self._context.task = None
             while task.cancelling():
                 task.uncancel()
 
@@ -105,7 +134,7 @@ class FlowPerformance:
     def _failed(self, error: Exception) -> Outcome:
         tries = self._context.run.failures + 1
         retry = self._spec.retry
-        if retry.allows(error, tries):
+        if not isinstance(error, Rollback) and retry.allows(error, tries):
             pause = delay_us(retry, tries, self._context.desk.world.chance())
             return TryAgain(pause, as_json(error))
         return Failed(as_json(error))
@@ -117,9 +146,8 @@ class FlowPerformance:
             return None
         left = max(0, run.deadline_at - run.now) / 1_000_000
         error = TimedOut(
-            f"Run {run.id} took longer than its time-out. Give it more time with timeout=, or "
-            "find out "
-            "in its steps where the time goes."
+            f"Run {run.id} took longer than its time-out. Give it more time with timeout=, or find "
+            "out in its steps where the time goes."
         )
         failed = Failed(as_json(error))
         if not left:

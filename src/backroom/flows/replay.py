@@ -3,6 +3,8 @@
     a step   kept? ──yes──▶ same input? ──▶ its result, or its failure again
                │no
                ▼
+   undo? register it first
+               │
              call it ──▶ ok ──▶ keep, commit, go on
                      └─▶ error ─▶ another try? ──▶ keep the try, wait its backoff, call again
                                 └─▶ none left ──▶ the alternative path, or keep the failure and
@@ -29,7 +31,8 @@ from typing import TYPE_CHECKING, Any
 from backroom.flows.context import Blocked, RunContext
 from backroom.flows.effects import Block, Protocol_, Save
 from backroom.flows.failures import as_json, failed_step
-from backroom.records.errors import CodeMismatch, InvalidInput, Refused
+from backroom.flows.undo import register_undo
+from backroom.records.errors import InvalidInput, Refused
 from backroom.records.runs import StepRow, WaitRow
 from backroom.rules.retry import delay_us
 
@@ -44,7 +47,7 @@ def kept_row(context: RunContext, address: str, kind: str) -> StepRow | None:
     """What is kept at an address, provided it is of that kind."""
     row = context.kept.get(address)
     if row is not None and row.kind != kind:
-        raise CodeMismatch(address, f"a {row.kind} is kept there, the code asks for a {kind}")
+        context.mismatch(address, f"a {row.kind} is kept there, the code asks for a {kind}")
     return row
 
 
@@ -55,19 +58,21 @@ def perform_step(
     row = kept_row(context, address, "step")
     if row is not None:
         if row.fingerprint != fingerprint and row.fingerprint and fingerprint:
-            raise CodeMismatch(
+            context.mismatch(
                 address,
                 "it was made from other arguments than the step now gets. If they may differ "
-                "between "
-                "replays (a time, a random number), make them in a step of their own, or say "
-                "check_input=False",
+                "between replays (a time, a random number), make them in a step of their own, or "
+                "say check_input=False",
             )
         if row.state == "done":
-            return _decoded(spec.codec.decode, row.result, address)
+            return _decoded(context, spec.codec.decode, row.result, address)
         if row.state == "failed":
             raise failed_step(row)
         # A failed try is kept: its backoff goes on where it was.
         yield from _pause(context, spec.name, address, row.tries, delay_us=0)
+
+    elif spec.undo is not None:
+        yield Save(register_undo(context, spec, address, args, kwargs))
 
     tries = row.tries if row is not None else 0
     while True:
@@ -123,7 +128,7 @@ def perform_wait(context: RunContext, wait: Wait[Any]) -> Protocol_[Any]:
     if row is not None:
         if row.state == "failed":
             raise wait.failure(row)
-        return _decoded(wait.decode, row.result, wait.address)
+        return _decoded(context, wait.decode, row.result, wait.address)
     while True:
         found = wait.look(context)
         if found is not None:
@@ -140,12 +145,14 @@ def perform_wait(context: RunContext, wait: Wait[Any]) -> Protocol_[Any]:
         )
         if found.keeps.state == "failed":
             raise wait.failure(found.keeps)
-        return _decoded(wait.decode, found.keeps.result, wait.address)
+        return _decoded(context, wait.decode, found.keeps.result, wait.address)
     return None
 
 
-def _decoded(decode: Callable[[str], Any], text: str | None, address: str) -> Any:
+def _decoded(
+    context: RunContext, decode: Callable[[str], Any], text: str | None, address: str
+) -> Any:
     try:
         return decode(text if text is not None else "null")
     except InvalidInput as error:
-        raise CodeMismatch(address, f"its type has changed ({error})") from error
+        context.mismatch(address, f"its type has changed ({error})")

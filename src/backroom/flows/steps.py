@@ -15,9 +15,10 @@ from backroom.flows.effects import Invoke, drive, drive_in_thread
 from backroom.flows.replay import perform_step
 from backroom.flows.scope import FlowScope, flow_scope
 from backroom.flows.signature import Signature, caller_names
+from backroom.flows.undo import undoable
 from backroom.records import limits
 from backroom.records.errors import InvalidTime, NotStorable, Refused
-from backroom.rules.retry import NO_RETRY, Retry
+from backroom.rules.retry import NO_RETRY, UNDO_RETRY, Retry
 
 __all__ = ["AsyncStep", "Step", "StepSpec", "check_name", "step"]
 
@@ -36,6 +37,8 @@ class StepSpec:
     retry: Retry = NO_RETRY
     timeout: float | None = None
     otherwise: Callable[..., Any] | None = None
+    undo: Callable[..., Any] | None = None
+    undo_retry: Retry = UNDO_RETRY
     check_input: bool = True
     key: str | None = None
 
@@ -185,6 +188,8 @@ def step(
     retry: Retry | None = None,
     timeout: float | None = None,
     otherwise: Callable[..., Any] | None = None,
+    undo: Callable[..., Any] | None = None,
+    undo_retry: Retry | None = None,
     check_input: bool = True,
 ) -> _Decorator: ...
 def step(
@@ -196,6 +201,8 @@ def step(
     retry: Retry | None = None,
     timeout: float | None = None,
     otherwise: Callable[..., Any] | None = None,
+    undo: Callable[..., Any] | None = None,
+    undo_retry: Retry | None = None,
     check_input: bool = True,
 ) -> Any:
     """Make a function a step: inside a flow its result is kept and it never runs again.
@@ -207,6 +214,10 @@ def step(
     timeout      seconds for one try; then it counts as failed with TimedOut
     otherwise    the alternative path: called with the same arguments when the retries are used up;
                  its result becomes the step's
+    undo         takes the step back if the run fails or is cancelled: called with the step's
+    arguments
+                 and behind them its result, or None if it isn't known whether the step happened
+    undo_retry   how often the undo is tried before a person is asked
     check_input  refuse a kept result that was made from other arguments (CodeMismatch)
     """
     names = caller_names(1)
@@ -220,8 +231,12 @@ def step(
             retry=retry or NO_RETRY,
             timeout=check_timeout(timeout),
             otherwise=otherwise,
+            undo=undo,
+            undo_retry=undo_retry or UNDO_RETRY,
             check_input=check_input,
         )
+        if undo is not None:
+            undoable(spec)
         is_async = inspect.iscoroutinefunction(function)
         if otherwise is not None and inspect.iscoroutinefunction(otherwise) != is_async:
             raise TypeError(

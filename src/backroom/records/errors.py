@@ -19,6 +19,7 @@
     │   └── OutcomeUnknown       the connection broke at the commit; not known whether it took
     ├── FlowError                raised inside flows, or by `result()`
     │   ├── StepFailed           a step has used up its retries
+    │   ├── Rollback             raised by an author: undo what was done and fail
     │   ├── TimedOut             a step or a run took longer than its time-out
     │   ├── RunFailed            the awaited run ended failed
     │   ├── RunCancelled         the awaited run ended cancelled
@@ -47,6 +48,7 @@ __all__ = [
     "NotStorable",
     "OutcomeUnknown",
     "Refused",
+    "Rollback",
     "RunCancelled",
     "RunEnded",
     "RunFailed",
@@ -200,6 +202,13 @@ class StepFailed(FlowError):
         return self.kind == kind_of(error)
 
 
+class Rollback(FlowError):
+    """Raise this in a flow to undo what its steps have done, in reverse order, and to fail.
+
+    Any other error that leaves the flow does the same; this one is never retried.
+    """
+
+
 class TimedOut(FlowError):
     """A step or a run took longer than its time-out."""
 
@@ -266,6 +275,7 @@ class LeaseLost(BackroomError):
 
 
 def kind_of(error: type[BaseException]) -> str:
-    """The name under which a class of errors is kept: `module.Class`, builtins bare."""
+    """The name under which a class of errors is kept: `module.Class`; builtins and ours bare."""
     module = error.__module__
-    return error.__qualname__ if module == "builtins" else f"{module}.{error.__qualname__}"
+    bare = module == "builtins" or module.startswith("backroom.records.")
+    return error.__qualname__ if bare else f"{module}.{error.__qualname__}"

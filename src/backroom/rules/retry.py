@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from backroom.records.errors import InvalidTime
 
-__all__ = ["NO_RETRY", "Retry", "delay_us"]
+__all__ = ["NO_RETRY", "UNDO_RETRY", "Retry", "delay_us"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +49,8 @@ class Retry:
 
 
 NO_RETRY = Retry(attempts=1)
+UNDO_RETRY = Retry(attempts=8)
+"""An undo is tried harder than what it takes back: its failure needs a person."""
 
 
 def delay_us(retry: Retry, tries: int, chance: float) -> int:

@@ -109,8 +109,10 @@ class Cancel(Verb):
     """Ask a run, and all attached descendants (live.parent_id), to be cancelled.
 
     A run that nobody performs is settled as cancelled at once (and wakes its parent, like any
-    end); a running one gets `cancel_reason` and its worker sees it (`Reader.cancelled`). A final
-    run is left alone. Answers the run's State afterwards (running: under way); RunNotFound.
+    end), unless it has registered undos (a step row of kind undo): then it gets `cancel_reason` and
+    becomes ready now, so that a worker undoes what it did. A running one gets `cancel_reason` and
+    its worker sees it (`Reader.cancelled`). A final run is left alone. Answers the run's State
+    afterwards (running: under way); RunNotFound.
     """
 
     run_id: str
@@ -209,8 +211,9 @@ class Settle(Fenced):
 
     The hot row and the waits go, the result row comes, and a parent that waits for this run (a
     wait row of kind child with this id) becomes ready now. Failed: an attempt row is written as
-    well. Attached children that are still live are cancelled (as `Cancel` does). If this same
-    attempt has settled the run before, the answer is None again.
+    well. Cancelled: attached children that are still live are cancelled too (as `Cancel` does);
+    children outlive a parent that succeeds or fails. If this same attempt has settled the run
+    before, the answer is None again.
     """
 
     state: State

@@ -1,6 +1,7 @@
 """Cancelling a run with everything attached below it.
 
-What nobody performs ends at once; a running run is asked, and its worker ends it.
+What nobody performs ends at once. A running run is asked, and its worker ends it. A run that has
+registered undos is asked as well, and made ready, so that a worker takes back what it has done.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from backroom.store.sqlite.transaction import Row, Transaction, as_json, sql
 __all__ = ["cancel_children", "cancel_family"]
 
 DESCENDANTS = sql("descendants")
+CANCEL_BACKWARDS = sql("cancel_backwards")
 CHILDREN_OF = sql("children_of")
 ASK_TO_CANCEL = sql("ask_to_cancel")
 
@@ -27,6 +29,7 @@ class Member(NamedTuple):
     worker: str | None
     started_at: int | None
     parent_id: str | None
+    has_undos: bool
 
 
 def cancel_family(tx: Transaction, ids: str, reason: str) -> None:
@@ -37,6 +40,9 @@ def cancel_family(tx: Transaction, ids: str, reason: str) -> None:
     for member in map(Member._make, tx.all(DESCENDANTS, (ids,))):
         if member.state == "running":
             asked.append((reason, member.id))
+            continue
+        if member.has_undos:
+            tx.run(CANCEL_BACKWARDS, (reason, tx.now, member.id))
             continue
         row = (
             member.id,
@@ -58,4 +64,4 @@ def cancel_children(tx: Transaction, parents: str) -> None:
     """Cancel what is still alive below runs that have just ended (ids as a JSON list)."""
     children = [row[0] for row in tx.all(CHILDREN_OF, (parents,))]
     if children:
-        cancel_family(tx, as_json(children), "the run that started it has ended")
+        cancel_family(tx, as_json(children), "the run that started it was cancelled")

@@ -14,7 +14,7 @@ from backroom.records.states import State
 from backroom.store.sqlite.cancelling import cancel_children
 from backroom.store.sqlite.ends import Ended, end_runs
 from backroom.store.sqlite.fence import Fence, Held
-from backroom.store.sqlite.transaction import Row, Transaction, sql
+from backroom.store.sqlite.transaction import Row, Transaction, as_json, sql
 from backroom.store.verbs import Again, Attention, Fenced, HandBack, Settle
 
 __all__ = ["end_attempts", "lost_or_repeated", "settle"]
@@ -58,8 +58,9 @@ def settle(
             failed.append((run_id, attempt, worker, claimed_at, now, "failed", error))
     tx.many(INSERT_ATTEMPT, failed)
     if ended:
-        ids = end_runs(tx, ended)
-        cancel_children(tx, ids)
+        end_runs(tx, ended)
+    if cancelled := [row[0] for row, _ in ended if row[1] == "cancelled"]:
+        cancel_children(tx, as_json(cancelled))
     for place, late_verb in late:
         answers[place] = lost_or_repeated(tx, late_verb)
 

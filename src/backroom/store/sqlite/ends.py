@@ -17,12 +17,11 @@ DELETE_WAITS_OF_ENDED = sql("delete_waits_of_ended")
 WAKE_FOR_CHILD = sql("wake_for_child")
 
 
-def end_runs(tx: Transaction, ended: Sequence[Ended]) -> str:
-    """End these runs; answers their ids as JSON, for the statements that come next."""
+def end_runs(tx: Transaction, ended: Sequence[Ended]) -> None:
+    """End these runs."""
     rows = [row for row, _ in ended]
     ids = as_json([row[0] for row in rows])
     tx.run(DELETE_ENDED, (ids,))
     tx.insert(INSERT_RESULT, rows)
     tx.run(DELETE_WAITS_OF_ENDED, (ids,))
     tx.many(WAKE_FOR_CHILD, [(tx.now, parent, row[0]) for row, parent in ended if parent])
-    return ids
