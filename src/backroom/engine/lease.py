@@ -13,13 +13,15 @@ a whole term can stop.
                                                refuses whatever the dead one might still send
 
 A lease that was missed is gone for good: the worker's row has been removed, `Renew` answers without
-its id, and it must come back under a new one.
+its id, and it must come back under a new one. Until it knows, it claims nothing (`Keeper.holds`): a
+run claimed without a lease would be taken away at once, and a start counted against it.
 """
 
 from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable
 
 from backroom.records.errors import StoreError
@@ -59,13 +61,30 @@ class Keeper:
         self._term = term
         self._on_lost = on_lost
         self._renew = renew  # False: a supervisor does
+        self._valid_until = 0.0
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._work, name="backroom-lease", daemon=True)
 
     def start(self) -> None:
         """Enter the worker; returns once its lease is on disk. Raises StoreError."""
+        asked = time.monotonic()
         self._session.apply([Register(self._worker, self._term.us)])
+        self.renewed(asked)
         if self._renew:
+            self._thread.start()
+
+    def renewed(self, asked: float) -> None:
+        """The lease was prolonged by a renewal that was asked for at this `time.monotonic()`."""
+        self._valid_until = asked + self._term.seconds
+
+    def holds(self) -> bool:
+        """Whether, as far as is known here, the lease is still valid."""
+        return time.monotonic() < self._valid_until
+
+    def take_over(self) -> None:
+        """Renew from here from now on: the supervisor that did is gone."""
+        if not self._renew:
+            self._renew = True
             self._thread.start()
 
     def stop(self, *, lost: bool = False) -> None:
@@ -82,6 +101,7 @@ class Keeper:
 
     def _work(self) -> None:
         while not self._stop.wait(self._term.pause_seconds):
+            asked = time.monotonic()
             try:
                 (alive,) = self._session.apply([Renew((self._worker.id,), self._term.us)])
             except StoreError as error:
@@ -91,5 +111,7 @@ class Keeper:
                 continue
             assert isinstance(alive, frozenset)
             if self._worker.id not in alive:
+                self._session.close()
                 self._on_lost()
                 return
+            self.renewed(asked)

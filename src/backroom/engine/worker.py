@@ -18,7 +18,7 @@ import contextlib
 import logging
 import os
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
@@ -81,11 +81,14 @@ class Worker:
         self._full_look_at = 0.0
         self._doubtful = False
         self._stopping = False
+        self._hurry = False
+        self.on_ready: Callable[[], None] = lambda: None  # called once its lease is on disk
         self._wake = asyncio.Event()
         self._news = asyncio.Event()
         self._idle = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._keeper: Keeper | None = None
+        self._return: asyncio.Task[None] | None = None  # coming back after a lost lease
         self._bell: Bell | None = None
         self._pulse: Reader | None = None
         self._failures = 0
@@ -107,6 +110,7 @@ class Worker:
             for duty in (self._bring_news(), self._heed_cancels(), self._rescue())
         ]
         log.info("worker %s is ready for queues %s", self._settings.name, ", ".join(self._queues))
+        self.on_ready()
         try:
             await self._claim_and_perform()
             await self._finish()
@@ -119,11 +123,28 @@ class Worker:
                 loop.remove_reader(self._bell.fileno())
             await asyncio.to_thread(self._close)
             threads.shutdown(wait=False)
+            # Closing the loop joins its pool: not this one, a step in it may never return.
+            loop.set_default_executor(ThreadPoolExecutor(1))
 
-    def stop(self) -> None:
-        """Claim no more, let go after the grace. Thread-safe."""
+    def stop(self, *, now: bool = False) -> None:
+        """Claim no more, let go after the grace, or now. Thread-safe."""
         self._stopping = True
+        self._hurry = self._hurry or now
         self.ring()
+
+    def renewed(self, asked: float) -> None:
+        """The supervisor has renewed the lease; it asked at this `time.monotonic()`."""
+        if self._keeper is not None:
+            lapsed = not self._keeper.holds()
+            self._keeper.renewed(asked)
+            if lapsed:
+                self.ring()
+
+    def orphaned(self) -> None:
+        """The supervisor is gone: stop, and keep the lease meanwhile."""
+        self.stop()
+        if self._keeper is not None:
+            self._keeper.take_over()
 
     def ring(self) -> None:
         """There may be work. Thread-safe."""
@@ -170,7 +191,7 @@ class Worker:
             room = self._settings.concurrency - len(self._attempts)
             self._wake.clear()
             next_look = self._settings.poll
-            if room > 0:
+            if room > 0 and self._holds_lease():
                 claims = await self._claim(room)
                 if claims is None:
                     next_look = min(0.05 * 2**self._failures, 5.0)
@@ -184,6 +205,11 @@ class Worker:
                             next_look, max(0, claims.next_due_at - claims.now) / 1_000_000
                         )
             await self._until_there_may_be_work(next_look)
+
+    def _holds_lease(self) -> bool:
+        """Whether it may claim and rescue: a worker that was stopped or starved for a whole term
+        can't know yet what has become of its runs."""
+        return self._keeper is not None and self._keeper.holds()
 
     async def _claim(self, room: int) -> Claims | None:
         """Ask for up to `room` runs. None: the database failed, look again later."""
@@ -257,11 +283,8 @@ class Worker:
 
     async def _perform(self, attempt: Attempt) -> None:
         run = attempt.claimed
-        if run.cancel_reason is not None:
-            outcome: Outcome = Cancelled(run.cancel_reason)
-        else:
-            attempt.performance = self._handler.open(run, attempt)
-            outcome = await attempt.performance.perform()
+        attempt.performance = self._handler.open(run, attempt)
+        outcome = await attempt.performance.perform()
         if self._attempts.get(run.id) is attempt:
             self._end(attempt, outcome)
 
@@ -289,8 +312,7 @@ class Worker:
             log.info(
                 "stopping: %d runs may go on for %g s", len(self._attempts), self._settings.grace
             )
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._idle.wait(), self._settings.grace)
+            await self._until_idle_or_time_is_up()
         for attempt in list(self._attempts.values()):
             attempt.interrupt(HandedBack())
         with contextlib.suppress(TimeoutError):
@@ -303,6 +325,14 @@ class Worker:
         ]
         self._attempts.clear()
         await asyncio.gather(*stuck, return_exceptions=True)
+
+    async def _until_idle_or_time_is_up(self) -> None:
+        world = self._office.world
+        deadline = world.monotonic() + self._settings.grace
+        while self._attempts and not self._hurry and (left := deadline - world.monotonic()) > 0:
+            self._wake.clear()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._wake.wait(), left)
 
     def _lease_lost(self) -> None:
         """From the keeper's thread: we were declared dead. Drop everything, come back as
@@ -317,7 +347,18 @@ class Worker:
             attempt.interrupt(Lost())
         self.id = self._office.world.new_id()
         assert self._loop is not None
-        self._loop.run_in_executor(None, self._enter)
+        self._return = self._loop.create_task(self._come_back())
+
+    async def _come_back(self) -> None:
+        while not self._stopping:
+            try:
+                await asyncio.to_thread(self._enter)
+            except StoreError as error:
+                log.warning("Can't come back right now, trying again: %s", error)
+                await asyncio.sleep(self._term.pause_seconds)
+            else:
+                self._wake.set()
+                return
 
     # --- duties
 
@@ -376,10 +417,10 @@ class Worker:
     async def _rescue(self) -> None:
         """Release the runs of dead workers; anybody may, and it takes nothing to find none."""
         while True:
-            try:
-                released = await self._office.main.submit(Rescue(limits.STARTS))
-            except StoreError:
-                released = ()
+            released: Sequence[str] = ()
+            if self._holds_lease():
+                with contextlib.suppress(StoreError):
+                    released = await self._office.main.submit(Rescue(limits.STARTS))
             if released:
                 log.warning("released %d runs of workers that died", len(released))
                 self._wake.set()
