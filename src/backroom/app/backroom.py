@@ -172,6 +172,17 @@ class Backroom:
             self._settings = load(**self._given)
         return self._settings
 
+    def override(self, **settings: Any) -> None:
+        """Settings that go before all others, as the command line's do. None: not given."""
+        given = {name: value for name, value in settings.items() if value is not None}
+        if given and self._office is not None:
+            raise Refused(
+                f"The database is open already, so {', '.join(given)} can't be changed any more. "
+                "Don't use it while modules are imported, or set BACKROOM_* or pyproject.toml."
+            )
+        self._given |= given
+        self._settings = None
+
     @property
     def office(self) -> Office:
         """This process's line, opened at first use; a forked child gets one of its own."""
