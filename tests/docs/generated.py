@@ -1,0 +1,98 @@
+"""The parts of the documentation that are made from the code.
+
+    <!-- generated: settings -->  …  <!-- end -->
+
+`python -m tests.docs.generated` writes them all anew; test_generated.py sees that nobody forgot.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+from pydantic_core import PydanticUndefined
+
+from backroom.app.settings import Settings
+from backroom.records import errors, limits
+from backroom.rules.lifecycle import diagram
+from tests.docs.pages import PAGES
+
+__all__ = ["PARTS", "names_in", "regenerated"]
+
+PART = re.compile(r"(<!-- generated: (\S+) -->\n)(.*?)(<!-- end -->)", re.DOTALL)
+
+
+def settings() -> str:
+    """Every setting with its three spellings."""
+    lines = ["| setting | in the environment | default | |", "|---|---|---|---|"]
+    for name, field in Settings.model_fields.items():
+        spelled = field.alias or name
+        assert field.default is not PydanticUndefined
+        default = str(list(field.default)) if isinstance(field.default, tuple) else field.default
+        shown = f"`{default}`" if default != "" else ""
+        shown = shown.replace("True", "true").replace("False", "false")
+        variable = f"BACKROOM_{spelled}".upper()
+        lines.append(f"| `{spelled}` | `{variable}` | {shown} | {field.description} |")
+    return "\n".join(lines)
+
+
+def limits_table() -> str:
+    """Every limit with the words that stand beside it."""
+    lines = ["| limit | value | |", "|---|---|---|"]
+    lines += [f"| `{name}` | {getattr(limits, name):,} | {LIMITS[name]} |" for name in LIMITS]
+    return "\n".join(lines)
+
+
+LIMITS = {
+    "PAYLOAD_BYTES": "bytes of one input, result or event, as JSON in UTF-8",
+    "JSON_DEPTH": "levels of lists and mappings inside each other in one payload",
+    "KEY_CHARS": "characters of a key",
+    "NAME_CHARS": "characters of the name of a flow, step, queue or event",
+    "ERROR_CHARS": "characters of an error's message and of its traceback, each",
+    "STATUS_CHARS": "characters of a status text or of the reason of a cancel",
+    "STEPS": "checkpoints of one run",
+    "MAILBOX_EVENTS": "unread events of one run",
+    "CHAIN_DEPTH": "runs in a chain in which each was started by the one before",
+    "DELAY_US": "microseconds of a delay or time-out: ten years",
+    "STARTS": "deaths of a worker in one run, without progress in between, before it is set aside",
+    "INTAKE_OPS": "calls of one process that may wait for the database's writer",
+}
+
+
+def error_tree() -> str:
+    """The tree from the docstring of records/errors.py."""
+    lines = (errors.__doc__ or "").splitlines()
+    tree = [line[4:] for line in lines if line.startswith("    ")]
+    return "\n".join(["```", *tree, "```"])
+
+
+def state_diagram() -> str:
+    return "\n".join(["```mermaid", diagram(), "```"])
+
+
+PARTS: dict[str, Callable[[], str]] = {
+    "settings": settings,
+    "limits": limits_table,
+    "errors": error_tree,
+    "states": state_diagram,
+}
+
+
+def names_in(text: str) -> list[str]:
+    return [match[2] for match in PART.finditer(text)]
+
+
+def regenerated(text: str) -> str:
+    return PART.sub(lambda match: f"{match[1]}\n{PARTS[match[2]]()}\n\n{match[4]}", text)
+
+
+def write(page: Path) -> None:
+    text = page.read_text()
+    if (new := regenerated(text)) != text:
+        page.write_text(new)
+
+
+if __name__ == "__main__":
+    for page in PAGES:
+        write(page)

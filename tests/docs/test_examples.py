@@ -1,0 +1,84 @@
+"""Every example of the documentation runs, on both databases, and prints what the page says."""
+
+from __future__ import annotations
+
+import ast
+import re
+import sqlite3
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from backroom import Backroom
+from tests.docs.pages import PAGES, Block, blocks, name_of
+
+RUNNING = [p for p in PAGES if any(b.kind in ("python", "sql") for b in blocks(p.read_text()))]
+
+
+@pytest.fixture
+def page_module(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
+    """What the page's code is: a program of its own, started by itself."""
+    module = ModuleType("__main__")
+    monkeypatch.setitem(sys.modules, "__main__", module)
+    yield module
+    for value in vars(module).values():
+        if isinstance(value, Backroom):
+            value.close()
+
+
+@pytest.mark.parametrize("page", RUNNING, ids=name_of)
+def test_the_examples_of_a_page_run(
+    page: Path,
+    page_module: ModuleType,
+    database: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    text = page.read_text()
+    on_postgres = database.startswith("postgresql")
+    if on_postgres:
+        if "<!-- on: sqlite -->" in text:
+            pytest.skip("the page is about SQLite")
+        monkeypatch.setenv("BACKROOM_DATABASE", database)
+    else:
+        monkeypatch.delenv("BACKROOM_DATABASE", raising=False)
+    monkeypatch.chdir(tmp_path)
+    for block in blocks(text):
+        where = f"{name_of(page)}:{block.line}"
+        match block.kind:
+            case "python" | "run":
+                code = "\n" * (block.line - 1) + block.text
+                exec(compile(code, str(page), "exec", dont_inherit=True), vars(page_module))
+            case "fragment":
+                ast.parse(block.text)
+            case "text":
+                printed = capsys.readouterr().out
+                assert masked(printed) == masked(block.text), f"{where} says otherwise"
+            case "sql":
+                assert rows(database, block), f"{where} finds nothing"
+
+
+def masked(output: str) -> str:
+    """Ids and times differ from run to run."""
+    output = re.sub(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}", "<id>", output)
+    output = re.sub(r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)?", "<time>", output)
+    return output.strip()
+
+
+def rows(database: str, block: Block) -> list[tuple[object, ...]]:
+    """The pages spell names as SQLite has them; on PostgreSQL the prefix is a schema."""
+    if not database.startswith("postgresql"):
+        connection = sqlite3.connect("backroom.db")
+        try:
+            return connection.execute(block.text).fetchall()
+        finally:
+            connection.close()
+    import psycopg
+
+    query = re.sub(r"\bbackroom_(runs|steps)\b", r"backroom.\1", block.text)
+    with psycopg.connect(database) as opened:
+        return opened.execute(query.encode()).fetchall()
