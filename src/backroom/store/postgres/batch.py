@@ -21,7 +21,7 @@ from backroom.store.postgres.checkpoints import save_progress, save_steps, save_
 from backroom.store.postgres.claims import claim, complete
 from backroom.store.postgres.doors import cancel, emit, reschedule, retry_run
 from backroom.store.postgres.endings import again, hand_back, late, park, set_aside, settle
-from backroom.store.postgres.fence import Fence
+from backroom.store.postgres.fence import ENDS, Fence
 from backroom.store.postgres.leases import lease
 from backroom.store.postgres.starts import start
 from backroom.store.postgres.statement import Answers, Sql, Statement
@@ -52,6 +52,7 @@ from backroom.store.verbs import (
 __all__ = ["Batch"]
 
 V = TypeVar("V", bound=Verb)
+F = TypeVar("F", bound=Fenced)
 
 WORKERS = (Register, Renew, Retire, Rescue, Reconcile)
 
@@ -70,9 +71,15 @@ class Batch:
         self.kinds: dict[type[Verb], list[tuple[int, Verb]]] = {}
         for place, verb in enumerate(verbs):
             self.kinds.setdefault(type(verb), []).append((place, verb))
+        self.ends = {kind: self.fence.first_ends(self.of(kind)) for kind in ENDS}
 
     def of(self, kind: type[V]) -> list[tuple[int, V]]:
         found = self.kinds.get(kind, [])
+        return found  # type: ignore[return-value]  # sorted by type above
+
+    def ending(self, kind: type[F]) -> list[tuple[int, F]]:
+        """The verbs of a kind that end attempts, without those that come second."""
+        found = self.ends[kind]
         return found  # type: ignore[return-value]  # sorted by type above
 
     def before_commit(self) -> Iterator[Statement]:
@@ -84,22 +91,22 @@ class Batch:
         yield from retry_run(sql, self.of(RetryRun), answers)
         yield from reschedule(sql, self.of(Reschedule), answers)
         yield from save_progress(sql, self.of(Progress))
-        yield from save_steps(sql, self.of(SaveStep), self.of(Park))
+        yield from save_steps(sql, self.of(SaveStep), self.ending(Park))
         yield from save_waits(sql, self.of(SaveWaits), self.fence, answers)
-        yield from settle(sql, self.of(Settle))
-        yield from park(sql, self.of(Park))
-        yield from again(sql, self.of(Again))
-        yield from hand_back(sql, self.of(HandBack))
-        yield from set_aside(sql, self.of(Attention))
+        yield from settle(sql, self.ending(Settle))
+        yield from park(sql, self.ending(Park))
+        yield from again(sql, self.ending(Again))
+        yield from hand_back(sql, self.ending(HandBack))
+        yield from set_aside(sql, self.ending(Attention))
         for kind in WORKERS:
             for place, verb in self.kinds.get(kind, ()):
                 yield from lease(sql, place, verb, answers)
         yield from claim(sql, self.of(Claim), answers)
 
     def after_commit(self) -> Iterator[Statement]:
-        fenced = [(p, verb) for p, verb in enumerate(self.verbs) if isinstance(verb, Fenced)]
+        fenced = [(place, v) for place, v in enumerate(self.verbs) if isinstance(v, Fenced)]
         for place, verb in fenced:
-            lost = self.fence.answer(verb)
+            lost = self.fence.answer(place, verb)
             if lost is not None:
                 self.answers[place] = lost
         yield from late(self.sql, self.answers, fenced)

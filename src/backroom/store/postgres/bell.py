@@ -29,7 +29,7 @@ from backroom.store.postgres.link import Address, Link
 if TYPE_CHECKING:
     from psycopg import Connection
 
-__all__ = ["PostgresBell", "Ringer", "listen", "notifier"]
+__all__ = ["PostgresBell", "Ringer", "listen", "notify"]
 
 REST_SECONDS = 0.05
 PATIENCE_MS = 2_000
@@ -37,12 +37,17 @@ BACKOFF_MS = (100, 5_000)
 
 
 class Ringer:
-    """Rings for all threads of a process. `send` does it; `rest` passes the time until the next."""
+    """Rings for all threads of a process. `send` does it; `rest` passes the time until the next;
+    `finish` comes last, in the same thread."""
 
     def __init__(
-        self, send: Callable[[], None], rest: Callable[[threading.Event], object] | None = None
+        self,
+        send: Callable[[], None],
+        finish: Callable[[], None] = lambda: None,
+        rest: Callable[[threading.Event], object] | None = None,
     ) -> None:
         self.send = send
+        self.finish = finish
         self.rest = rest or rested
         self.begin()
 
@@ -73,6 +78,7 @@ class Ringer:
         while True:
             self.wanted.wait()
             if self.closing.is_set():
+                self.finish()
                 return
             self.wanted.clear()
             self.send()
@@ -89,17 +95,15 @@ def rested(closing: threading.Event) -> None:
     closing.wait(REST_SECONDS)
 
 
-def notifier(address: Address, channel: str) -> Callable[[], None]:
-    """Sends one NOTIFY, on a connection of its own that commits by itself."""
-    link = Link(address)
-
-    def send() -> None:
-        try:
-            link.connection().execute(f'NOTIFY "{channel}"'.encode(), prepare=False)
-        except (StoreError, psycopg().Error):
-            link.drop()  # a hint that can't be given is not missed
-
-    return send
+def notify(link: Link, channel: str) -> None:
+    """One NOTIFY, on a connection that commits by itself. A hint that can't be given is not missed:
+    whoever works looks from time to time."""
+    try:
+        link.connection().execute(f'NOTIFY "{channel}"'.encode(), prepare=False)
+    except StoreError:
+        return
+    except psycopg().Error:
+        link.drop()
 
 
 def listen(address: Address, channel: str, ring: Callable[[], None]) -> PostgresBell | None:

@@ -107,11 +107,11 @@ def save_waits(
 
 
 def wait_columns(given: Iterable[tuple[str, int, WaitRow]]) -> dict[str, object]:
-    rows = {(run_id, wait.address): (attempt, wait) for run_id, attempt, wait in given}
-    waits = [wait for _, wait in rows.values()]
+    rows = {(run_id, attempt, wait.address): wait for run_id, attempt, wait in given}
+    waits = rows.values()
     return {
-        "run_ids": id_array([run_id for run_id, _ in rows]),
-        "attempts": number_array([attempt for attempt, _ in rows.values()]),
+        "run_ids": id_array([run_id for run_id, _, _ in rows]),
+        "attempts": number_array([attempt for _, attempt, _ in rows]),
         "addresses": text_array([wait.address for wait in waits]),
         "kinds": text_array([wait.kind for wait in waits]),
         "names": text_array([wait.name for wait in waits]),

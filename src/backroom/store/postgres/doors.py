@@ -63,8 +63,9 @@ def cancel(sql: Sql, verbs: Sequence[tuple[int, Cancel]], answers: Answers) -> I
     if not known:
         return
     ids = id_array([verb.run_id for _, verb in known])
-    reasons = text_array([verb.reason for _, verb in known])
-    yield Statement(sql["cancel"], {"ids": ids, "reasons": reasons, "itself": True})
+    for _, verb in known:
+        values = {"ids": id_array([verb.run_id]), "reason": verb.reason, "itself": True}
+        yield Statement(sql["cancel"], values)
 
     def take(rows: Sequence[Row]) -> None:
         states = {run_id: State(state) for run_id, state in rows}

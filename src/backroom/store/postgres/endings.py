@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from backroom.records.errors import LeaseLost
 from backroom.records.states import State
 from backroom.store.postgres.checkpoints import wait_columns
+from backroom.store.postgres.fence import ENDS
 from backroom.store.postgres.statement import (
     Answers,
     Row,
@@ -40,8 +41,7 @@ def settle(sql: Sql, verbs: Sequence[tuple[int, Settle]]) -> Iterator[Statement]
         "errors": text_array([verb.error for _, verb in verbs]),
     }
     yield Statement(sql["settle"], values)
-    reasons = text_array([PARENT_ENDED] * len(verbs))
-    yield Statement(sql["cancel"], {"ids": ids, "reasons": reasons, "itself": False})
+    yield Statement(sql["cancel"], {"ids": ids, "reason": PARENT_ENDED, "itself": False})
 
 
 def park(sql: Sql, verbs: Sequence[tuple[int, Park]]) -> Iterator[Statement]:
@@ -94,8 +94,7 @@ def late(sql: Sql, answers: Answers, verbs: Sequence[tuple[int, Fenced]]) -> Ite
     ending = [
         (place, verb)
         for place, verb in verbs
-        if isinstance(verb, Settle | Park | Again | HandBack | Attention)
-        and isinstance(answers[place], LeaseLost)
+        if isinstance(verb, ENDS) and isinstance(answers[place], LeaseLost)
     ]
     if not ending:
         return

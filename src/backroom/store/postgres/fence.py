@@ -16,12 +16,31 @@ attempt 7 gets through after attempt 8 has been claimed and preloaded.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import TypeVar
 
 from backroom.records.errors import LeaseLost
 from backroom.store.postgres.statement import Row, Sql, Statement, id_array, valid_id
-from backroom.store.verbs import Cancel, Emit, Fenced, Reschedule, RetryRun, Settle, Verb
+from backroom.store.verbs import (
+    Again,
+    Attention,
+    Cancel,
+    Emit,
+    Fenced,
+    HandBack,
+    Park,
+    Reschedule,
+    RetryRun,
+    Settle,
+    Verb,
+)
 
-__all__ = ["Fence"]
+__all__ = ["ENDS", "Fence"]
+
+E = TypeVar("E", bound=Fenced)
+
+
+ENDS: tuple[type[Fenced], ...] = (Settle, Park, Again, HandBack, Attention)
+"""What ends an attempt, in the order in which a batch performs it."""
 
 
 class Fence:
@@ -29,6 +48,16 @@ class Fence:
 
     def __init__(self) -> None:
         self.rows: dict[str, tuple[int, str]] = {}
+        self.ends: dict[tuple[str, int], int] = {}
+
+    def first_ends(self, verbs: Sequence[tuple[int, E]]) -> list[tuple[int, E]]:
+        """Those that are the first of this batch to end their attempt; to be asked in order."""
+        ends = self.ends
+        return [
+            (place, verb)
+            for place, verb in verbs
+            if ends.setdefault((verb.run_id, verb.attempt), place) == place
+        ]
 
     def lock(self, sql: Sql, verbs: Iterable[Verb]) -> list[Statement]:
         concerned: set[str] = set()
@@ -50,5 +79,9 @@ class Fence:
     def holds(self, verb: Fenced) -> bool:
         return self.rows.get(verb.run_id) == (verb.attempt, "running")
 
-    def answer(self, verb: Fenced) -> LeaseLost | None:
-        return None if self.holds(verb) else LeaseLost(verb.run_id, verb.attempt)
+    def answer(self, place: int, verb: Fenced) -> LeaseLost | None:
+        if self.holds(verb) and not (
+            isinstance(verb, ENDS) and self.ends[verb.run_id, verb.attempt] != place
+        ):
+            return None
+        return LeaseLost(verb.run_id, verb.attempt)

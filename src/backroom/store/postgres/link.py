@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import select
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from backroom.store.postgres.driver import psycopg
@@ -87,6 +88,10 @@ class Link:
             self.drop()
 
     close = drop
+
+    def __del__(self) -> None:
+        with suppress(Exception):  # the interpreter may be half gone
+            self.drop()
 
 
 def is_dead(connection: Connection[tuple[Any, ...]]) -> bool:

@@ -46,8 +46,8 @@ def migrations() -> tuple[Migration, ...]:
     return tuple(sorted(found))
 
 
-Applied = dict[int, str]
-"""Checksums by number."""
+Applied = dict[int, tuple[str, str]]
+"""Names and checksums by number."""
 
 
 def applied(connection: Connection[tuple[Any, ...]], sql: Sql) -> Applied | None:
@@ -57,7 +57,8 @@ def applied(connection: Connection[tuple[Any, ...]], sql: Sql) -> Applied | None
     ).fetchone()
     if found is None or not found[0]:
         return None
-    return dict(connection.execute(sql["migrations_applied"]).fetchall())
+    rows = connection.execute(sql["migrations_applied"]).fetchall()
+    return {number: (name, checksum) for number, name, checksum in rows}
 
 
 def check(have: Applied | None) -> None:
@@ -76,14 +77,14 @@ def check_known(have: Applied) -> None:
     known = {migration.number: migration for migration in migrations()}
     if newer := sorted(have.keys() - known.keys()):
         raise SchemaError(
-            f"The database is newer than this program: it has migration {newer[-1]}, this program "
-            f"knows {max(known)}. Upgrade backroom here."
+            f"The database is newer than this program: it has {have[newer[-1]][0]}, this program "
+            f"knows {known[max(known)].name}. Upgrade backroom here."
         )
-    for number, checksum in have.items():
+    for number, (name, checksum) in have.items():
         if known[number].checksum != checksum:
             raise SchemaError(
-                f"Migration {known[number].name} was applied with other contents than this "
-                "program's. Use the release of backroom that made the tables, and report this."
+                f"The checksum of migration {name} differs: the database got other contents than "
+                "this program has. Use the release that made the tables, and report this."
             )
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from backroom.records.runs import NewRun, Started
 from backroom.store.postgres import clock, guests, migrate
-from backroom.store.postgres.bell import PostgresBell, Ringer, listen, notifier
+from backroom.store.postgres.bell import PostgresBell, Ringer, listen, notify
 from backroom.store.postgres.diagnose import diagnose
 from backroom.store.postgres.driver import psycopg
 from backroom.store.postgres.faults import fault
@@ -58,7 +59,8 @@ class PostgresStore:
         self.address = Address(dsn, prepare_threshold)
         self.listen_address = Address(listen_dsn or dsn, None)
         self.channel = f"{schema}_bell"
-        self.ringer = Ringer(notifier(self.address, self.channel))
+        link = Link(self.address)
+        self.ringer = Ringer(partial(notify, link, self.channel), link.close)
         self.known_identity: guests.Identity | None = None
         self.lock_timeout_ms = round(lock_timeout_seconds * 1000)
 

@@ -58,10 +58,12 @@ CREATE TABLE backroom.live (
     vacuum_truncate = off
 );
 
--- One index serves ready runs, timers, retries and time-outs alike.
+-- One index serves ready runs, timers, retries and time-outs alike. A run has a worker if and only
+-- if it is running; the next index says so in those words, since one on state = 'running' would
+-- tempt the planner to look up single runs through it.
 CREATE INDEX live_due ON backroom.live (queue, priority, available_at, id)
     WHERE state IN ('ready', 'scheduled', 'waiting');
-CREATE INDEX live_held ON backroom.live (worker) WHERE state = 'running';
+CREATE INDEX live_held ON backroom.live (worker) WHERE worker IS NOT NULL;
 CREATE INDEX live_parent ON backroom.live (parent_id) WHERE parent_id IS NOT NULL;
 
 CREATE TABLE backroom.result (

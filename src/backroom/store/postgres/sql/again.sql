@@ -1,9 +1,12 @@
 WITH given AS MATERIALIZED (
-    SELECT l.id, l.attempt, l.worker, l.claimed_at, g.delay_us, g.error
+    SELECT l.place, g.id, g.attempt, l.worker, l.claimed_at, g.delay_us, g.error
     FROM unnest(
         %(ids)s::uuid[], %(attempts)s::int[], %(delays)s::bigint[], %(errors)s::text[]
     ) AS g (id, attempt, delay_us, error)
-    JOIN backroom.live AS l ON l.id = g.id AND l.attempt = g.attempt AND l.state = 'running'
+    CROSS JOIN LATERAL (
+        SELECT l.ctid AS place, l.worker, l.claimed_at FROM backroom.live AS l
+        WHERE l.id = g.id AND l.attempt = g.attempt AND l.state = 'running' OFFSET 0
+    ) AS l
 ), tried AS (
     INSERT INTO backroom.attempt (run_id, attempt, worker, started_at, ended_at, outcome, error)
     SELECT
@@ -15,4 +18,4 @@ UPDATE backroom.live AS l
 SET state = 'scheduled', failures = l.failures + 1, starts = 0, worker = NULL,
     available_at = backroom.now_us()
         + CASE WHEN l.cancel_reason IS NULL THEN g.delay_us ELSE 0 END
-FROM given AS g WHERE l.id = g.id
+FROM given AS g WHERE l.ctid = g.place

@@ -3,11 +3,11 @@
 -- locked that isn't taken: the inner scans stop when the outer limit is reached. MATERIALIZED keeps
 -- the planner from running the choice twice, which would take more than the limit.
 WITH picked AS MATERIALIZED (
-    SELECT due.id
+    SELECT due.place
     FROM unnest(%(queues)s::text[], %(priorities)s::int[], %(floors)s::bigint[])
         AS line (queue, priority, floor)
     CROSS JOIN LATERAL (
-        SELECT l.id FROM backroom.live AS l
+        SELECT l.ctid AS place FROM backroom.live AS l
         WHERE l.queue = line.queue AND l.priority = line.priority
           AND l.state IN ('ready', 'scheduled', 'waiting')
           AND l.available_at BETWEEN line.floor AND backroom.now_us()
@@ -21,7 +21,7 @@ WITH picked AS MATERIALIZED (
     UPDATE backroom.live AS l
     SET state = 'running', attempt = l.attempt + 1, starts = l.starts + 1, worker = %(worker)s,
         claimed_at = backroom.now_us(), started_at = coalesce(l.started_at, backroom.now_us())
-    FROM picked AS p WHERE l.id = p.id
+    WHERE l.ctid = ANY (ARRAY(SELECT p.place FROM picked AS p))
     RETURNING l.*
 )
 SELECT
@@ -29,5 +29,7 @@ SELECT
     t.parent_id::text, r.root_id::text, r.depth, r.key, r.created_at, t.deadline_at, t.cancel_reason,
     t.priority, t.available_at
 FROM (SELECT backroom.now_us() AS now) AS clock
-LEFT JOIN (taken AS t JOIN backroom.run AS r ON r.id = t.id) ON true
+LEFT JOIN (
+    taken AS t CROSS JOIN LATERAL (SELECT * FROM backroom.run AS r WHERE r.id = t.id OFFSET 0) AS r
+) ON true
 ORDER BY t.priority, t.available_at, t.id

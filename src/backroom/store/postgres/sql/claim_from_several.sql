@@ -1,14 +1,14 @@
 -- As claim, from several queues: within one priority the longest due of all queues go first. Each
 -- queue offers (and locks) up to the limit, and what isn't taken is free again at the commit.
 WITH picked AS MATERIALIZED (
-    SELECT best.id
+    SELECT best.place
     FROM generate_series(0, 9) AS rank (priority)
     CROSS JOIN LATERAL (
-        SELECT due.id
+        SELECT due.place
         FROM unnest(%(queues)s::text[], %(priorities)s::int[], %(floors)s::bigint[])
             AS line (queue, priority, floor)
         CROSS JOIN LATERAL (
-            SELECT l.id, l.available_at FROM backroom.live AS l
+            SELECT l.ctid AS place, l.id, l.available_at FROM backroom.live AS l
             WHERE l.queue = line.queue AND l.priority = line.priority
               AND l.state IN ('ready', 'scheduled', 'waiting')
               AND l.available_at BETWEEN line.floor AND backroom.now_us()
@@ -26,7 +26,7 @@ WITH picked AS MATERIALIZED (
     UPDATE backroom.live AS l
     SET state = 'running', attempt = l.attempt + 1, starts = l.starts + 1, worker = %(worker)s,
         claimed_at = backroom.now_us(), started_at = coalesce(l.started_at, backroom.now_us())
-    FROM picked AS p WHERE l.id = p.id
+    WHERE l.ctid = ANY (ARRAY(SELECT p.place FROM picked AS p))
     RETURNING l.*
 )
 SELECT
@@ -34,5 +34,7 @@ SELECT
     t.parent_id::text, r.root_id::text, r.depth, r.key, r.created_at, t.deadline_at, t.cancel_reason,
     t.priority, t.available_at
 FROM (SELECT backroom.now_us() AS now) AS clock
-LEFT JOIN (taken AS t JOIN backroom.run AS r ON r.id = t.id) ON true
+LEFT JOIN (
+    taken AS t CROSS JOIN LATERAL (SELECT * FROM backroom.run AS r WHERE r.id = t.id OFFSET 0) AS r
+) ON true
 ORDER BY t.priority, t.available_at, t.id

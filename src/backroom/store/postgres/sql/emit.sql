@@ -1,10 +1,11 @@
 -- The rows of the runs are locked. An event that was put in before is known by its id, consumed or
--- not; a full mailbox refuses; a run that waits for one of the names is woken.
+-- not; a full mailbox refuses; a run that waits for one of the names is woken. (The state is
+-- compared as an expression, or it would fit the predicate of live_due and invite a scan of that.)
 WITH given AS MATERIALIZED (
     SELECT
         g.*, backroom.now_us() AS now,
-        EXISTS (SELECT 1 FROM backroom.live AS l WHERE l.id = g.run_id) AS live,
-        EXISTS (SELECT 1 FROM backroom.event AS e WHERE e.id = g.id) AS known
+        EXISTS (SELECT 1 FROM backroom.live AS l WHERE l.id = g.run_id OFFSET 0) AS live,
+        EXISTS (SELECT 1 FROM backroom.event AS e WHERE e.id = g.id OFFSET 0) AS known
     FROM unnest(
         %(places)s::int[], %(run_ids)s::uuid[], %(ids)s::text[], %(names)s::text[],
         %(payloads)s::text[]
@@ -29,9 +30,13 @@ WITH given AS MATERIALIZED (
     UPDATE backroom.live AS l
     SET state = 'ready', available_at = least(l.available_at, backroom.now_us())
     FROM put AS p
-    WHERE l.id = p.run_id AND l.state = 'waiting' AND EXISTS (
+    CROSS JOIN LATERAL (
+        SELECT w.ctid AS place FROM backroom.live AS w
+        WHERE w.id = p.run_id AND w.state || '' = 'waiting' OFFSET 0
+    ) AS waiting
+    WHERE l.ctid = waiting.place AND EXISTS (
         SELECT 1 FROM backroom.wait AS w
-        WHERE w.run_id = l.id AND w.kind = 'event' AND w.name = p.name
+        WHERE w.run_id = p.run_id AND w.kind = 'event' AND w.name = p.name OFFSET 0
     )
 )
 SELECT

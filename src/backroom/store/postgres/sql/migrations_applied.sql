@@ -1,1 +1,1 @@
-SELECT m.number, m.checksum FROM backroom.migration AS m ORDER BY m.number
+SELECT m.number, m.name, m.checksum FROM backroom.migration AS m ORDER BY m.number

@@ -4,13 +4,17 @@
 UPDATE backroom.live AS l
 SET state = 'waiting', starts = 0, worker = NULL, available_at = CASE
     WHEN l.cancel_reason IS NOT NULL OR EXISTS (
-        SELECT 1 FROM backroom.wait AS w JOIN backroom.event AS e
-            ON e.run_id = w.run_id AND e.name = w.name AND e.consumed_at IS NULL
-        WHERE w.run_id = l.id AND w.kind = 'event'
-    ) OR EXISTS (
-        SELECT 1 FROM backroom.wait AS w JOIN backroom.result AS e
-            ON e.run_id = CASE WHEN w.kind = 'child' THEN w.name::uuid END
-        WHERE w.run_id = l.id AND w.kind = 'child'
+        SELECT 1 FROM backroom.wait AS w
+        WHERE w.run_id = l.id AND CASE w.kind
+            WHEN 'event' THEN EXISTS (
+                SELECT 1 FROM backroom.event AS e
+                WHERE e.run_id = l.id AND e.name = w.name AND e.consumed_at IS NULL OFFSET 0
+            )
+            WHEN 'child' THEN EXISTS (
+                SELECT 1 FROM backroom.result AS e WHERE e.run_id = w.name::uuid OFFSET 0
+            )
+            ELSE false
+        END OFFSET 0
     ) THEN backroom.now_us()
     ELSE least(
         l.deadline_at,
@@ -21,4 +25,8 @@ SET state = 'waiting', starts = 0, worker = NULL, available_at = CASE
     )
 END
 FROM unnest(%(ids)s::uuid[], %(attempts)s::int[]) AS g (id, attempt)
-WHERE l.id = g.id AND l.attempt = g.attempt AND l.state = 'running'
+CROSS JOIN LATERAL (
+    SELECT h.ctid AS place FROM backroom.live AS h
+    WHERE h.id = g.id AND h.attempt = g.attempt AND h.state = 'running' OFFSET 0
+) AS held
+WHERE l.ctid = held.place

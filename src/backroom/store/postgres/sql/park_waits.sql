@@ -8,6 +8,9 @@ FROM unnest(
     %(run_ids)s::uuid[], %(attempts)s::int[], %(addresses)s::text[], %(kinds)s::text[],
     %(names)s::text[], %(delays)s::bigint[], %(dues)s::bigint[]
 ) AS g (run_id, attempt, address, kind, name, delay_us, due_at)
-JOIN backroom.live AS l ON l.id = g.run_id AND l.attempt = g.attempt AND l.state = 'running'
+CROSS JOIN LATERAL (
+    SELECT 1 FROM backroom.live AS l
+    WHERE l.id = g.run_id AND l.attempt = g.attempt AND l.state = 'running' OFFSET 0
+) AS held
 ON CONFLICT (run_id, address) DO UPDATE SET kind = excluded.kind, name = excluded.name
 WHERE w.kind <> excluded.kind OR w.name <> excluded.name

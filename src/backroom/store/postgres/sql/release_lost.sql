@@ -4,14 +4,14 @@
 -- statement's snapshot, is not an orphan. What others have locked is looked at by the next sweep.
 WITH orphan AS MATERIALIZED (
     SELECT l.id, l.attempt FROM backroom.live AS l
-    WHERE l.state = 'running'
+    WHERE l.worker IS NOT NULL AND l.state = 'running'
       AND (%(worker)s::text IS NULL OR l.worker = %(worker)s)
-      AND NOT EXISTS (SELECT 1 FROM backroom.worker AS w WHERE w.id = l.worker)
+      AND NOT EXISTS (SELECT 1 FROM backroom.worker AS w WHERE w.id = l.worker OFFSET 0)
 ), lost AS MATERIALIZED (
     SELECT
         l.id, l.attempt, l.worker, l.claimed_at, l.starts >= %(max_starts)s AS poison, l.starts
-    FROM orphan AS o
-    JOIN backroom.live AS l ON l.id = o.id AND l.attempt = o.attempt AND l.state = 'running'
+    FROM backroom.live AS l JOIN orphan AS o ON l.id = o.id AND l.attempt = o.attempt
+    WHERE l.state = 'running'
     ORDER BY l.id FOR UPDATE OF l SKIP LOCKED
 ), tried AS (
     INSERT INTO backroom.attempt (run_id, attempt, worker, started_at, ended_at, outcome, error)

@@ -13,7 +13,10 @@ FROM unnest(
     run_id, attempt, address, name, kind, state, result, error, fingerprint, tries, started_at,
     finished_at
 )
-JOIN backroom.live AS l ON l.id = g.run_id AND l.attempt = g.attempt AND l.state = 'running'
+CROSS JOIN LATERAL (
+    SELECT 1 FROM backroom.live AS l
+    WHERE l.id = g.run_id AND l.attempt = g.attempt AND l.state = 'running' OFFSET 0
+) AS held
 ON CONFLICT (run_id, address) DO UPDATE SET
     name = excluded.name, kind = excluded.kind, state = excluded.state, result = excluded.result,
     error = excluded.error, fingerprint = excluded.fingerprint, tries = excluded.tries,

@@ -1,7 +1,10 @@
 WITH given AS MATERIALIZED (
-    SELECT l.id, l.attempt, l.worker, l.claimed_at, g.error
+    SELECT l.place, g.id, g.attempt, l.worker, l.claimed_at, g.error
     FROM unnest(%(ids)s::uuid[], %(attempts)s::int[], %(errors)s::text[]) AS g (id, attempt, error)
-    JOIN backroom.live AS l ON l.id = g.id AND l.attempt = g.attempt AND l.state = 'running'
+    CROSS JOIN LATERAL (
+        SELECT l.ctid AS place, l.worker, l.claimed_at FROM backroom.live AS l
+        WHERE l.id = g.id AND l.attempt = g.attempt AND l.state = 'running' OFFSET 0
+    ) AS l
 ), tried AS (
     INSERT INTO backroom.attempt (run_id, attempt, worker, started_at, ended_at, outcome, error)
     SELECT
@@ -11,4 +14,4 @@ WITH given AS MATERIALIZED (
 )
 UPDATE backroom.live AS l
 SET state = 'needs_attention', available_at = 9223372036854775807, worker = NULL, error = g.error
-FROM given AS g WHERE l.id = g.id
+FROM given AS g WHERE l.ctid = g.place

@@ -1,6 +1,7 @@
--- For this transaction only. Our statements are written for nested loops over indexes; a plan made
--- while a table was empty must not turn into a scan of it once it is full. LOCAL, since behind a
--- pooler the next transaction of this connection may be anybody's.
-SELECT set_config('enable_seqscan', 'off', true), set_config('enable_hashjoin', 'off', true),
-    set_config('enable_mergejoin', 'off', true), set_config('jit', 'off', true),
+-- For this transaction only: behind a pooler, the next one of this connection may be anybody's.
+-- A plan that was made while a table was empty must not become a scan of it once it is full, so
+-- scans are out of the question, and our statements force a look-up a row in two more ways: what
+-- stands in LATERAL (... OFFSET 0) or EXISTS (... OFFSET 0) is not turned round into a join, and a
+-- row that was looked up is changed by its ctid, which a lock holds still.
+SELECT set_config('enable_seqscan', 'off', true), set_config('jit', 'off', true),
     set_config('lock_timeout', %(lock_timeout)s, true)

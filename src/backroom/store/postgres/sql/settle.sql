@@ -1,15 +1,20 @@
 -- Ends runs: the hot rows and the waits go, the results come, parents that wait for them wake.
 -- The rows, those of the parents included, are locked by an earlier statement.
-WITH ended AS (
-    DELETE FROM backroom.live AS l
-    USING unnest(
+WITH ended AS MATERIALIZED (
+    SELECT
+        l.place, g.id, l.parent_id, g.attempt, l.worker, l.started_at, l.claimed_at, g.state,
+        g.result, g.error
+    FROM unnest(
         %(ids)s::uuid[], %(attempts)s::int[], %(states)s::text[], %(results)s::text[],
         %(errors)s::text[]
     ) AS g (id, attempt, state, result, error)
-    WHERE l.id = g.id AND l.attempt = g.attempt AND l.state = 'running'
-    RETURNING
-        l.id, l.parent_id, l.attempt, l.worker, l.started_at, l.claimed_at, g.state, g.result,
-        g.error
+    CROSS JOIN LATERAL (
+        SELECT l.ctid AS place, l.parent_id, l.worker, l.started_at, l.claimed_at
+        FROM backroom.live AS l
+        WHERE l.id = g.id AND l.attempt = g.attempt AND l.state = 'running' OFFSET 0
+    ) AS l
+), gone AS (
+    DELETE FROM backroom.live AS l USING ended AS e WHERE l.ctid = e.place
 ), kept AS (
     INSERT INTO backroom.result (
         run_id, state, attempt, result, error, worker, started_at, finished_at
@@ -24,12 +29,18 @@ WITH ended AS (
     FROM ended AS e WHERE e.state = 'failed'
     ON CONFLICT DO NOTHING
 ), forgotten AS (
-    DELETE FROM backroom.wait AS w USING ended AS e WHERE w.run_id = e.id
+    DELETE FROM backroom.wait AS w WHERE w.run_id = ANY (ARRAY(SELECT e.id FROM ended AS e))
 )
 UPDATE backroom.live AS p
 SET state = 'ready', available_at = least(p.available_at, backroom.now_us())
-FROM ended AS e
-WHERE p.id = e.parent_id AND p.state = 'waiting' AND EXISTS (
-    SELECT 1 FROM backroom.wait AS w
-    WHERE w.run_id = p.id AND w.kind = 'child' AND w.name = e.id::text
-)
+WHERE p.ctid = ANY (ARRAY(
+    SELECT waiting.place FROM ended AS e
+    CROSS JOIN LATERAL (
+        SELECT l.ctid AS place FROM backroom.live AS l
+        WHERE l.id = e.parent_id AND l.state || '' = 'waiting' OFFSET 0
+    ) AS waiting
+    WHERE e.parent_id IS NOT NULL AND EXISTS (
+        SELECT 1 FROM backroom.wait AS w
+        WHERE w.run_id = e.parent_id AND w.kind = 'child' AND w.name = e.id::text OFFSET 0
+    )
+))

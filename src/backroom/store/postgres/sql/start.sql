@@ -22,10 +22,10 @@ WITH given AS MATERIALIZED (
     FROM given AS g
     WHERE (g.key IS NULL OR EXISTS (
         SELECT 1 FROM backroom.key AS k
-        WHERE k.flow = g.flow AND k.key = g.key AND k.run_id = g.id
+        WHERE k.flow = g.flow AND k.key = g.key AND k.run_id = g.id OFFSET 0
     )) AND (g.owner IS NULL OR EXISTS (
         SELECT 1 FROM backroom.live AS o
-        WHERE o.id = g.owner AND o.attempt = g.attempt AND o.state = 'running'
+        WHERE o.id = g.owner AND o.attempt = g.attempt AND o.state = 'running' OFFSET 0
     ))
     ON CONFLICT (id) DO NOTHING
     RETURNING id

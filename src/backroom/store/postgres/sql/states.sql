@@ -7,6 +7,10 @@ SELECT
         ELSE l.state
     END
 FROM backroom.run AS r
-LEFT JOIN backroom.live AS l ON l.id = r.id
-LEFT JOIN backroom.result AS e ON e.run_id = r.id
+LEFT JOIN LATERAL (
+    SELECT l.state, l.available_at FROM backroom.live AS l WHERE l.id = r.id OFFSET 0
+) AS l ON true
+LEFT JOIN LATERAL (
+    SELECT e.state FROM backroom.result AS e WHERE e.run_id = r.id OFFSET 0
+) AS e ON true
 WHERE r.id = ANY (%(ids)s::uuid[])

@@ -7,7 +7,7 @@ FROM unnest(
 ) AS g (id, flow, key, owner, attempt)
 WHERE g.key IS NOT NULL AND (g.owner IS NULL OR EXISTS (
     SELECT 1 FROM backroom.live AS o
-    WHERE o.id = g.owner AND o.attempt = g.attempt AND o.state = 'running'
+    WHERE o.id = g.owner AND o.attempt = g.attempt AND o.state = 'running' OFFSET 0
 ))
 ORDER BY g.flow, g.key
 ON CONFLICT DO NOTHING
