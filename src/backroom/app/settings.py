@@ -7,12 +7,16 @@ pyproject.toml is looked for in the working directory and above it.
 
 from __future__ import annotations
 
+import os
+import tomllib
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import BeforeValidator, Field, ValidationError
 from pydantic_settings import (
     BaseSettings,
+    NoDecode,
     PydanticBaseSettingsSource,
     PyprojectTomlConfigSettingsSource,
     SettingsConfigDict,
@@ -20,14 +24,27 @@ from pydantic_settings import (
 
 from backroom.records.errors import Refused
 
-__all__ = ["Settings", "load"]
+__all__ = ["Settings", "load", "origins", "unknown_variables"]
+
+
+def _names(value: Any) -> Any:
+    """Names as a list, or as "a, b" where only text can be written."""
+    if isinstance(value, str):
+        return tuple(name.strip() for name in value.split(",") if name.strip())
+    return value
+
+
+Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_names)]
 
 
 class Settings(BaseSettings):
     """Every setting, with its default. Times in seconds."""
 
     model_config = SettingsConfigDict(
-        env_prefix="BACKROOM_", pyproject_toml_table_header=("tool", "backroom"), extra="forbid"
+        env_prefix="BACKROOM_",
+        env_prefix_target="all",  # else a setting with an alias is looked for without the prefix
+        pyproject_toml_table_header=("tool", "backroom"),
+        extra="forbid",
     )
 
     app: str = Field("", description="The application, as module:name; for the command line.")
@@ -47,8 +64,8 @@ class Settings(BaseSettings):
     busy_seconds: float = Field(
         30.0, gt=0, description="SQLite: how long to wait for another's write transaction."
     )
-    queues: tuple[str, ...] = Field(
-        (), description="Worker: queues to serve; none named: all that its flows use."
+    queues: Names = Field(
+        (), description="Worker: queues to serve, a,b; none named: all that its flows use."
     )
     concurrency: int = Field(
         100, ge=1, le=10_000, description="Worker: runs performed at once in one process."
@@ -97,6 +114,47 @@ def load(**given: Any) -> Settings:
         raise Refused(
             f"The settings can't be used: {problems}. Look at BACKROOM_* and [tool.backroom]."
         ) from None
+    except tomllib.TOMLDecodeError as error:
+        raise Refused(f"{_pyproject()} is no valid TOML: {error}. Correct it.") from None
+
+
+def origins(given: Mapping[str, Any]) -> dict[str, str]:
+    """Where each setting in force comes from, by its public name; `given` as for `load`."""
+    toml = _table()
+    found = {}
+    for name, field in Settings.model_fields.items():
+        public = field.alias or name
+        if given.get(public) is not None:
+            found[public] = "argument"
+        elif _variable(public) in _variables():
+            found[public] = _variable(public)
+        elif public in toml:
+            found[public] = str(_pyproject())
+        else:
+            found[public] = "default"
+    return found
+
+
+def unknown_variables() -> list[str]:
+    """BACKROOM_* variables of the environment that are no settings: misspelt, perhaps."""
+    known = {_variable(field.alias or name) for name, field in Settings.model_fields.items()}
+    return sorted(v for v in _variables() - known if not v.startswith("BACKROOM_TEST_"))
+
+
+def _variable(public: str) -> str:
+    return f"BACKROOM_{public.upper()}"
+
+
+def _variables() -> set[str]:
+    return {name.upper() for name in os.environ if name.upper().startswith("BACKROOM_")}
+
+
+def _table() -> dict[str, Any]:
+    path = _pyproject()
+    if path is None:
+        return {}
+    table: dict[str, Any] = tomllib.loads(path.read_text()).get("tool", {}).get("backroom", {})
+    return table
 
 
 def _pyproject() -> Path | None:
