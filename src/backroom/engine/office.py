@@ -17,7 +17,16 @@ from backroom.records.errors import BackroomError, RunNotFound, StoreError
 from backroom.records.runs import RunRow, Started
 from backroom.records.states import FINAL
 from backroom.store.protocol import Reader, Store
-from backroom.store.verbs import Cancel, Emit, RetryRun, SaveStep, Settle, Start, Verb
+from backroom.store.verbs import (
+    Cancel,
+    Emit,
+    Reschedule,
+    RetryRun,
+    SaveStep,
+    Settle,
+    Start,
+    Verb,
+)
 
 __all__ = ["Office"]
 
@@ -25,7 +34,7 @@ T = TypeVar("T")
 log = logging.getLogger("backroom")
 
 # What may make work for a worker: after these the doorbell is rung.
-_RINGING = (Start, Emit, Cancel, RetryRun)
+_RINGING = (Start, Emit, Cancel, RetryRun, Reschedule)
 
 
 class Office:

@@ -137,6 +137,20 @@ class Run(Pending["Run[R]"], Generic[R]):
             self._starter.cancel(self.id, reason), lambda state: state, what="Cancelling"
         )
 
+    def retry(self) -> Pending[None]:
+        """Take a failed, cancelled or needs_attention run up again from where it failed: finished
+        steps stay, the failed one runs again. Refused for a run in another state."""
+        return Promise(self._starter.retry(self.id), lambda _: None, what="Retrying")
+
+    def reschedule(
+        self, *, delay: float | timedelta | None = None, at: datetime | None = None
+    ) -> Pending[None]:
+        """Move a run that hasn't begun to another time, `delay` seconds from now or `at` a moment
+        with a time zone; with neither, to now. Refused once it has begun."""
+        return Promise(
+            self._starter.reschedule(self.id, delay, at), lambda _: None, what="Rescheduling"
+        )
+
     def emit(
         self, event: str, payload: Any = None, /, *, key: str | None = None, on: Any = None
     ) -> Pending[None]:

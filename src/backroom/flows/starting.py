@@ -6,6 +6,7 @@ import asyncio
 import re
 from collections.abc import Iterable, Sequence
 from concurrent.futures import Future
+from datetime import datetime, timedelta
 from typing import Any, Protocol
 
 from backroom.engine.office import Office
@@ -17,11 +18,12 @@ from backroom.flows.handles import Run
 from backroom.flows.scope import FlowScope, StepScope, current
 from backroom.flows.steps import check_name
 from backroom.flows.transactions import database_connection
+from backroom.flows.waits import to_delay_us, to_microseconds
 from backroom.records import limits
 from backroom.records.errors import RunNotFound
 from backroom.records.runs import NewRun, RunRow, Started
 from backroom.records.states import State
-from backroom.store.verbs import Cancel, Emit, Start
+from backroom.store.verbs import Cancel, Emit, Reschedule, RetryRun, Start
 
 __all__ = ["Starter"]
 
@@ -151,6 +153,24 @@ class Starter:
         future: Future[State] = self._office().doors.future(
             Cancel(run_id, reason[: limits.STATUS_CHARS])
         )
+        return self._settled(future)
+
+    def retry(self, run_id: str) -> Future[None]:
+        future: Future[None] = self._office().doors.future(RetryRun(run_id))
+        return self._settled(future)
+
+    def reschedule(
+        self, run_id: str, delay: float | timedelta | None, at: datetime | None
+    ) -> Future[None]:
+        Options(delay=delay, at=at)  # refuses both at once
+        if isinstance(delay, timedelta):
+            delay = delay.total_seconds()
+        verb = Reschedule(
+            run_id,
+            at=None if at is None else to_microseconds(at),
+            delay_us=0 if delay is None else to_delay_us(delay),
+        )
+        future: Future[None] = self._office().doors.future(verb)
         return self._settled(future)
 
     def emit(
