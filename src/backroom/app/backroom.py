@@ -172,6 +172,11 @@ class Backroom:
             self._settings = load(**self._given)
         return self._settings
 
+    @property
+    def given(self) -> dict[str, Any]:
+        """The settings that were given as arguments."""
+        return dict(self._given)
+
     def override(self, **settings: Any) -> None:
         """Settings that go before all others, as the command line's do. None: not given."""
         given = {name: value for name, value in settings.items() if value is not None}

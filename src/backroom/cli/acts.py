@@ -1,0 +1,68 @@
+"""`backroom cancel`, `retry` and `emit`: acting on runs, without the application's code."""
+
+from __future__ import annotations
+
+import json
+
+import click
+
+from backroom.cli.opening import database_options, opened
+from backroom.cli.payloads import parsed
+from backroom.records.states import FINAL, State
+
+__all__ = ["cancel_command", "emit_command", "retry_command"]
+
+
+@click.command("cancel")
+@click.argument("run_ids", metavar="RUN...", nargs=-1, required=True)
+@click.option("--reason", default="", help="Kept with the run.")
+@database_options
+def cancel_command(
+    run_ids: tuple[str, ...], reason: str, database: str | None, app: str | None
+) -> None:
+    """Cancel runs, and the children that belong to them."""
+    with opened(database, app) as backroom:
+        for run_id in run_ids:
+            state = backroom.run(run_id).cancel(reason).wait()
+            if state is State.CANCELLED:
+                click.echo(f"{run_id} is cancelled.")
+            elif state in FINAL:
+                click.echo(f"{run_id} had ended already: {state}.")
+            else:
+                click.echo(f"{run_id} is asked to stop.")
+
+
+@click.command("retry")
+@click.argument("run_ids", metavar="RUN...", nargs=-1, required=True)
+@database_options
+def retry_command(run_ids: tuple[str, ...], database: str | None, app: str | None) -> None:
+    """Take failed, cancelled or set-aside runs up again from where they failed."""
+    with opened(database, app) as backroom:
+        for run_id in run_ids:
+            backroom.run(run_id).retry().wait()
+            click.echo(f"{run_id} is ready again.")
+
+
+@click.command("emit")
+@click.argument("run_id", metavar="RUN")
+@click.argument("event", metavar="EVENT")
+@click.argument("payload", metavar="[JSON]", required=False)
+@click.option("--key", help="The same key again is the same event.")
+@database_options
+def emit_command(
+    run_id: str,
+    event: str,
+    payload: str | None,
+    key: str | None,
+    database: str | None,
+    app: str | None,
+) -> None:
+    """Put an event into a run's mailbox.
+
+    JSON is its payload, for example '{"ok": true}'; - reads it from standard input.
+    """
+    value = None if payload is None else parsed(payload, "the payload")
+    with opened(database, app) as backroom:
+        backroom.run(run_id).emit(event, value, key=key).wait()
+    size = "" if payload is None else f" with {len(json.dumps(value)):,} characters"
+    click.echo(f"{event}{size} is in the mailbox of {run_id}.")

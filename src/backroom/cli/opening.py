@@ -1,0 +1,65 @@
+"""Which database a command looks into.
+
+--database       that one; no user code is imported
+an application   --app, BACKROOM_APP or [tool.backroom] app: the one it uses
+otherwise        BACKROOM_DATABASE, [tool.backroom] database, ./backroom.db
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+import click
+
+from backroom.app.backroom import Backroom
+from backroom.cli.loading import NotLoadable, load_app
+
+__all__ = ["database_options", "opened", "required_app", "shown"]
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def database_options(function: F) -> F:
+    function = click.option(
+        "--app", metavar="MODULE:NAME", help="The application, to use its database."
+    )(function)
+    return click.option(
+        "--database", metavar="ADDRESS", help="A SQLite file or postgresql:// address."
+    )(function)
+
+
+@contextmanager
+def opened(database: str | None, app: str | None) -> Iterator[Backroom]:
+    """The application, or a bare line to the database. Never creates or changes tables."""
+    from backroom.app.settings import load
+
+    target = app or ("" if database else load().app)
+    backroom = load_app(target) if target else Backroom()
+    backroom.override(database=database, migrate="never")
+    try:
+        yield backroom
+    finally:
+        backroom.close()
+
+
+def required_app(app: str | None, database: str | None) -> Backroom:
+    from backroom.app.settings import load
+
+    target = app or load().app
+    if not target:
+        raise NotLoadable(
+            "Which application? Name it with --app module:name, in BACKROOM_APP or as `app` under "
+            "[tool.backroom] in pyproject.toml."
+        )
+    backroom = load_app(target)
+    backroom.override(database=database)
+    return backroom
+
+
+def shown(address: str) -> str:
+    """A database's address without its password."""
+    address = re.sub(r"(?<=://)([^:/?#@]*):[^@/]*@", r"\1:***@", address)
+    return re.sub(r"(?i)((?:^|[?&\s])password=)('[^']*'|[^&\s]*)", r"\1***", address)

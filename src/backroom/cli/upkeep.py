@@ -1,0 +1,219 @@
+"""`backroom migrate` and `backroom doctor`: the database's tables, and what may be wrong."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import textwrap
+from collections.abc import Iterator
+from typing import Any
+
+import click
+
+from backroom.app.backroom import Backroom
+from backroom.app.settings import Settings, load, origins, unknown_variables
+from backroom.app.stores import make_store
+from backroom.cli.loading import load_app
+from backroom.cli.opening import database_options, opened, shown
+from backroom.cli.printing import print_json, print_table
+from backroom.records.errors import BackroomError
+from backroom.records.states import FINAL, State
+from backroom.store.protocol import Reader, Store
+
+__all__ = ["doctor_command", "migrate_command"]
+
+
+@click.command("migrate")
+@click.option("--check", is_flag=True, help="Change nothing; exit 1 if something is missing.")
+@database_options
+def migrate_command(check: bool, database: str | None, app: str | None) -> None:
+    """Create or update backroom's tables."""
+    with opened(database, app) as backroom:
+        store = make_store(backroom.settings)
+        address = shown(backroom.settings.database)
+        try:
+            if check:
+                store.check_schema()
+                click.echo(f"{address} is up to date.")
+                return
+            applied = store.migrate()
+        finally:
+            store.close()
+    for name in applied:
+        click.echo(f"Applied {name}.")
+    click.echo(f"{address} is up to date.")
+
+
+Finding = tuple[str, str, str]  # level (ok, warning, error), what, remedy
+
+LOOKED_AT = 5_000  # unfinished runs whose flows are looked at
+COLOURS = {"ok": "green", "warning": "yellow", "error": "red"}
+
+
+@click.command("doctor")
+@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+@database_options
+def doctor_command(as_json: bool, database: str | None, app: str | None) -> None:
+    """Look for what is wrong, and say what to do about it. Exit code 1 on errors."""
+    settings = load(database=database)
+    findings = [
+        ("warning", f"{name} is set but is no setting.", "Correct its name, or unset it.")
+        for name in unknown_variables()
+    ]
+    target = app or settings.app
+    backroom: Backroom | None = None
+    if target:
+        try:
+            backroom = load_app(target)
+            backroom.override(database=database)
+            settings = backroom.settings
+        except BackroomError as error:
+            cause, _, remedy = str(error).partition(". ")
+            findings.append(("error", f"{cause}.", remedy))
+        else:
+            findings.append(about_app(target, backroom))
+    given = {"database": database} if backroom is None else backroom.given
+    rows = in_force(settings, given)
+    findings += look_at_database(settings, backroom)
+    if as_json:
+        report = {
+            "settings": {name: {"value": value, "from": source} for name, value, source in rows},
+            "findings": [
+                {"level": level, "what": what, "remedy": remedy} for level, what, remedy in findings
+            ],
+        }
+        print_json(report)
+    else:
+        print_table(["setting", "value", "from"], rows, last="from")
+        click.echo()
+        for finding in findings:
+            print_finding(*finding)
+    sys.exit(any(level == "error" for level, _, _ in findings))
+
+
+def in_force(settings: Settings, given: dict[str, Any]) -> list[list[str]]:
+    sources = origins(given)
+    rows = []
+    for name, field in Settings.model_fields.items():
+        value = getattr(settings, name)
+        text = ", ".join(value) if isinstance(value, tuple) else str(value)
+        public = field.alias or name
+        rows.append([public, shown(text) or "-", sources[public]])
+    return rows
+
+
+def about_app(target: str, backroom: Backroom) -> Finding:
+    names = sorted(backroom.flows)
+    if not names:
+        return (
+            "warning",
+            f"{target} has no flows.",
+            "Import the modules that define them where the Backroom is made.",
+        )
+    return ("ok", f"{target} has {counted(len(names), 'flow')}: {', '.join(names)}.", "")
+
+
+def look_at_database(settings: Settings, backroom: Backroom | None) -> list[Finding]:
+    """The store's own findings; and if its tables can be read, those about what is in them."""
+    try:
+        store = make_store(settings)
+    except BackroomError as error:
+        cause, _, remedy = str(error).partition(". ")
+        return [("error", f"{cause}.", remedy)]
+    try:
+        findings = list(store.diagnose())
+        try:
+            store.check_schema()
+        except BackroomError:
+            return findings  # diagnose has said it
+        return findings + look_at_work(store, backroom)
+    except BackroomError as error:
+        cause, _, remedy = str(error).partition(". ")
+        return [*findings, ("error", f"{cause}.", remedy)]
+    finally:
+        store.close()
+
+
+def look_at_work(store: Store, backroom: Backroom | None) -> list[Finding]:
+    reader = store.reader()
+    try:
+        return [
+            *about_workers(reader),
+            *about_aside(reader),
+            *(about_flows(reader, backroom) if backroom is not None else ()),
+        ]
+    finally:
+        reader.close()
+
+
+def about_workers(reader: Reader) -> Iterator[Finding]:
+    now = reader.now()
+    alive = [worker for worker in reader.workers() if worker.lease_until > now]
+    if alive:
+        names = ", ".join(worker.name for worker in alive)
+        yield ("ok", f"{counted(len(alive), 'worker')} alive: {names}.", "")
+        return
+    open_states = [state.value for state in State if state not in FINAL]
+    waiting = sum(number for (_, state), number in reader.counts().items() if state in open_states)
+    yield (
+        "warning",
+        f"No worker is alive, and {counted(waiting, 'run')} not finished.",
+        "Start one: `backroom worker module:app`.",
+    )
+
+
+def about_aside(reader: Reader) -> Iterator[Finding]:
+    aside = sum(n for (_, state), n in reader.counts().items() if state == State.NEEDS_ATTENTION)
+    if aside:
+        yield (
+            "warning",
+            f"{counted(aside, 'run')} set aside for a person to decide.",
+            "See `backroom list --state needs_attention`, then retry or cancel.",
+        )
+
+
+def about_flows(reader: Reader, backroom: Backroom) -> Iterator[Finding]:
+    known = backroom.flows
+    unknown: dict[str, int] = {}
+    for run in unfinished(reader):
+        if run.flow not in known:
+            unknown[run.flow] = unknown.get(run.flow, 0) + 1
+    for flow, number in sorted(unknown.items()):
+        yield (
+            "warning",
+            f"{counted(number, 'unfinished run')} of the flow {flow}, which the application "
+            "doesn't have.",
+            f"Bring the flow back, give the new one aliases=({flow!r},), or cancel the runs.",
+        )
+    if not unknown:
+        yield ("ok", "Every unfinished run belongs to a flow of the application.", "")
+
+
+def unfinished(reader: Reader) -> Iterator[Any]:
+    states = [state for state in State if state not in FINAL]
+    before, seen = None, 0
+    while seen < LOOKED_AT:
+        page = reader.runs(states=states, before=before, limit=1_000)
+        yield from page
+        if len(page) < 1_000:
+            return
+        before, seen = page[-1].id, seen + len(page)
+
+
+def counted(number: int, noun: str) -> str:
+    """`1 worker is`, `3 workers are`: for sentences that go on about them."""
+    if noun in ("run", "worker"):
+        verb = "is" if number == 1 else "are"
+        return f"{number:,} {noun}{'' if number == 1 else 's'} {verb}"
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def print_finding(level: str, what: str, remedy: str) -> None:
+    """The level, the cause, and below it the remedy, wrapped at the width of the terminal."""
+    width = max(40, min(shutil.get_terminal_size().columns, 100)) - 9
+    mark = click.style(f"{level:<9}", fg=COLOURS[level])
+    blank = " " * 9
+    lines = [line for part in what.splitlines() for line in textwrap.wrap(part, width) or [""]]
+    lines += [line for part in remedy.splitlines() for line in textwrap.wrap(part, width) or [""]]
+    for i, line in enumerate(lines):
+        click.echo((mark if i == 0 else blank) + line)
