@@ -74,7 +74,12 @@ def migrate(path: Path, *, busy_timeout_ms: int) -> list[str]:
             use_write_ahead_log(connection, path, busy_timeout_ms)
             if created:
                 sync_folder(path.parent)
-            return [m.name for m in migrations() if apply_one(connection, path, m)]
+            has = applied(connection)
+            refuse_strange(has, path)
+            # What is up to date is not locked: the process that opens the file may be in the middle
+            # of a write transaction of its own, into which it is about to start a run.
+            missing = [m for m in migrations() if m.number not in has]
+            return [m.name for m in missing if apply_one(connection, path, m)]
     finally:
         connection.close()
 
