@@ -11,6 +11,7 @@
      ├── claims.py        Claim
      └── workers.py       Register, Renew, Retire, Rescue, Reconcile
     reader.py      a reading connection
+    forking.py     who keeps a connection, and what becomes of it at a fork
     bell.py        doorbells over loopback datagrams
     caller.py      starting and emitting on the caller's own connection
     migrate.py     numbered, checksummed migrations

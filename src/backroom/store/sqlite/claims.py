@@ -61,7 +61,7 @@ def due_runs(tx: Transaction, verb: Claim, queues: Sequence[str]) -> list[Row]:
             floor = floors.get((queue, priority), -FOREVER)
             found += tx.all(DUE_RUNS, (tx.now, queue, priority, floor, flows, left))
         if len(queues) > 1:
-            found.sort(key=itemgetter(16, 0))
+            found.sort(key=itemgetter(16, 0))  # due_at, id
         taken += found[:left]
     return taken
 

@@ -49,7 +49,7 @@ def cancel(tx: Transaction, verb: Cancel) -> Refused | State:
     if state in FINAL:
         return state
     cancel_family(tx, as_json([verb.run_id]), verb.reason)
-    return State.RUNNING if state is State.RUNNING else State.CANCELLED
+    return state_of(tx, verb.run_id) or state
 
 
 def retry_run(tx: Transaction, verb: RetryRun) -> Refused | None:

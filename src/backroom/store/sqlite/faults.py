@@ -40,6 +40,8 @@ def as_store_error(error: sqlite3.Error, path: Path) -> StoreError:
             )
         case sqlite3.SQLITE_READONLY | sqlite3.SQLITE_PERM:
             return StoreUnavailable(read_only(path))
+        case sqlite3.SQLITE_CANTOPEN if path.parent.is_dir() and not os.path.lexists(path):
+            return missing(path)
         case sqlite3.SQLITE_CANTOPEN:
             return StoreUnavailable(cannot_open(path))
         case sqlite3.SQLITE_IOERR:
@@ -58,6 +60,12 @@ def not_migrated(path: Path) -> SchemaError:
     return SchemaError(
         f"{path} lacks backroom's tables, or some of them. Run `backroom migrate` once."
     )
+
+
+def missing(path: Path) -> StoreError:
+    if not os.access(path.parent, os.W_OK):
+        return StoreUnavailable(read_only(path))
+    return SchemaError(f"There is no database {path}. Run `backroom migrate`, or correct the path.")
 
 
 def busy(error: sqlite3.Error, path: Path) -> str:
@@ -89,10 +97,6 @@ def cannot_open(path: Path) -> str:
         return f"There is no folder {path.parent}. Create it, or correct the database's path."
     if path.is_dir():
         return f"{path} is a folder. Name a file in it."
-    if not path.exists():
-        if not os.access(path.parent, os.W_OK):
-            return read_only(path)
-        return f"There is no database {path}. Run `backroom migrate`, or correct the path."
     if not os.access(path, os.R_OK):
         return (
             f"{path} may not be read by this user ({os.strerror(errno.EACCES)}). Change its mode."

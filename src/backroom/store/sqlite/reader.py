@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
 
 from backroom.records.runs import AttemptRow, Mail, RunRow, StepRow, WaitRow, WorkerRow
-from backroom.records.states import State
+from backroom.records.states import FINAL, State
 from backroom.store.sqlite.connection import connect
 from backroom.store.sqlite.faults import mapped
+from backroom.store.sqlite.forking import Keeper
 from backroom.store.sqlite.migrate import check
 from backroom.store.sqlite.rows import run_row
 from backroom.store.sqlite.transaction import Row, as_json, sql
@@ -24,8 +24,7 @@ class SqliteReader:
     def __init__(self, path: Path, *, busy_timeout_ms: int) -> None:
         self._path = path
         self._busy_timeout_ms = busy_timeout_ms
-        self._connection: sqlite3.Connection | None = None
-        self._process = 0
+        self._keeper = Keeper(self._open)
         self._version: int | None = None
 
     def now(self) -> int:
@@ -50,9 +49,12 @@ class SqliteReader:
         before: str | None = None,
         limit: int = 50,
     ) -> list[RunRow]:
+        where = (before, flow, queue, parent_id)
+        if parent_id is None and states and State.SUCCEEDED not in states:
+            return self._unfinished(where, states, limit)
         wanted = as_json(state.value for state in states) if states else None
-        rows = self._rows("runs", before, flow, queue, parent_id, wanted, limit)
-        return [run_row(row) for row in rows]
+        statement = "runs" if parent_id is None else "runs_of_parent"
+        return [run_row(row) for row in self._rows(statement, *where, wanted, limit)]
 
     def steps(self, run_id: str) -> list[StepRow]:
         return [StepRow(*row[1:]) for row in self._rows("steps_of", as_json([run_id]))]
@@ -76,35 +78,44 @@ class SqliteReader:
     def workers(self) -> list[WorkerRow]:
         return [WorkerRow(*row) for row in self._rows("workers")]
 
+    def bells(self) -> list[str]:
+        """Where workers can be rung."""
+        return [bell for (bell,) in self._rows("bells")]
+
     def counts(self) -> dict[tuple[str, str], int]:
         return {(queue, state): number for queue, state, number in self._rows("counts")}
 
     def changed(self) -> bool | None:
-        with mapped(self._path):
-            version: int = self._opened().execute("PRAGMA data_version").fetchone()[0]
+        with mapped(self._path), self._keeper.using() as connection:
+            version: int = connection.execute("PRAGMA data_version").fetchone()[0]
         before, self._version = self._version, version
         return version != before
 
     def close(self) -> None:
-        connection, self._connection = self._connection, None
-        self._version = None
-        if connection is not None and self._process == os.getpid():
-            with mapped(self._path):
-                connection.close()
+        with mapped(self._path):
+            self._keeper.close()
+
+    def _unfinished(
+        self, where: Sequence[str | None], states: Sequence[State], limit: int
+    ) -> list[RunRow]:
+        """A page of rare states. A walk past all runs that ended well would be a long one."""
+        alive = as_json(state.value for state in states if state not in FINAL)
+        rows = self._rows("runs_alive", *where, alive, limit)
+        for state in FINAL.intersection(states):
+            rows += self._rows("runs_ended_badly", *where, state.value, limit)
+        rows.sort(reverse=True)
+        return [run_row(row) for row in rows[:limit]]
 
     def _rows(self, statement: str, *parameters: object) -> list[Row]:
-        with mapped(self._path):
-            return self._opened().execute(sql(statement), parameters).fetchall()
+        with mapped(self._path), self._keeper.using() as connection:
+            return connection.execute(sql(statement), parameters).fetchall()
 
-    def _opened(self) -> sqlite3.Connection:
-        if self._connection is None or self._process != os.getpid():
-            connection = connect(self._path, "ro", busy_timeout_ms=self._busy_timeout_ms)
-            try:
-                check(connection, self._path)
-            except BaseException:
-                connection.close()
-                raise
-            self._connection = connection
-            self._process = os.getpid()
-            self._version = None
-        return self._connection
+    def _open(self) -> sqlite3.Connection:
+        connection = connect(self._path, "ro", busy_timeout_ms=self._busy_timeout_ms)
+        try:
+            check(connection, self._path)
+        except BaseException:
+            connection.close()
+            raise
+        self._version = None
+        return connection

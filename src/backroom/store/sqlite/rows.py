@@ -10,6 +10,6 @@ __all__ = ["run_row"]
 
 
 def run_row(row: Row) -> RunRow:
-    """A row of `run.sql`, `runs.sql` or `ended_runs.sql`."""
+    """A row of the view `backroom_row`."""
     run_id, flow, queue, state, *rest = row
     return RunRow(run_id, flow, queue, State(state), *rest)

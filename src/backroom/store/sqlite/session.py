@@ -6,7 +6,6 @@ isn't either; one that fails in another way may have reached the disk, and says 
 
 from __future__ import annotations
 
-import os
 import sqlite3
 import time
 from collections.abc import Sequence
@@ -16,12 +15,18 @@ from backroom.records.errors import OutcomeUnknown
 from backroom.store.sqlite.batch import perform
 from backroom.store.sqlite.connection import connect
 from backroom.store.sqlite.faults import as_store_error, mapped
+from backroom.store.sqlite.forking import Keeper
 from backroom.store.sqlite.locks import LockWaits
 from backroom.store.sqlite.migrate import check
 from backroom.store.sqlite.transaction import Transaction
 from backroom.store.verbs import Register, Renew, Verb
 
 __all__ = ["SqliteSession"]
+
+
+QUICK_SECONDS = 0.0005
+QUICK_FOR_SECONDS = 0.25
+SLOW_SECONDS = 0.005
 
 
 class SqliteSession:
@@ -34,55 +39,63 @@ class SqliteSession:
         self._busy_timeout_ms = busy_timeout_ms
         self._checkpoints = checkpoints
         self._lock_waits = lock_waits
-        self._connection: sqlite3.Connection | None = None
-        self._process = 0
+        self._keeper = Keeper(self._open)
 
     def apply(self, verbs: Sequence[Verb]) -> list[object]:
-        connection = self._opened()
         for verb in verbs:
             if isinstance(verb, Register | Renew):
                 self._lock_waits.lease_us = verb.lease_us
-        try:
-            self._begin(connection)
-            tx = Transaction(connection, may_rescue=self._lock_waits.may_rescue())
-            answers = perform(tx, verbs)
-        except sqlite3.Error as error:
-            self._roll_back(connection)
-            raise as_store_error(error, self._path) from error
-        except BaseException:
-            self._roll_back(connection)
-            raise
-        self._commit(connection)
+        with self._keeper.using() as connection:
+            try:
+                self._begin(connection)
+                tx = Transaction(connection, may_rescue=self._lock_waits.may_rescue())
+                answers = perform(tx, verbs)
+            except sqlite3.Error as error:
+                self._roll_back(connection)
+                raise as_store_error(error, self._path) from error
+            except BaseException:
+                self._roll_back(connection)
+                raise
+            self._commit(connection)
         return answers
 
     def close(self) -> None:
-        connection, self._connection = self._connection, None
-        if connection is not None and self._process == os.getpid():
-            with mapped(self._path):
-                connection.close()
+        with mapped(self._path):
+            self._keeper.close()
 
-    def _opened(self) -> sqlite3.Connection:
-        # After a fork the inherited handle stays where it is, and this process opens its own.
-        if self._connection is None or self._process != os.getpid():
-            connection = connect(
-                self._path,
-                "rw",
-                busy_timeout_ms=self._busy_timeout_ms,
-                checkpoints=self._checkpoints,
-            )
-            try:
-                check(connection, self._path)
-            except BaseException:
-                connection.close()
-                raise
-            self._connection = connection
-            self._process = os.getpid()
-        return self._connection
+    def _open(self) -> sqlite3.Connection:
+        connection = connect(
+            self._path,
+            "rw",
+            busy_timeout_ms=self._busy_timeout_ms,
+            checkpoints=self._checkpoints,
+        )
+        try:
+            check(connection, self._path)
+            connection.execute("PRAGMA busy_timeout = 0")  # `_begin` waits; later nothing has to
+        except BaseException:
+            connection.close()
+            raise
+        return connection
 
     def _begin(self, connection: sqlite3.Connection) -> None:
+        """Take the write lock, asking often.
+
+        SQLite's own waiting sleeps up to 100 ms between two looks; beside a worker that commits
+        without pause that was a wait of 1 to 2 seconds, and is one of some 20 ms this way.
+        """
         asked = time.monotonic()
         try:
-            connection.execute("BEGIN IMMEDIATE")
+            while True:
+                try:
+                    connection.execute("BEGIN IMMEDIATE")
+                    return
+                except sqlite3.OperationalError as error:
+                    waited = time.monotonic() - asked
+                    busy = error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
+                    if not busy or waited * 1000 >= self._busy_timeout_ms:
+                        raise
+                time.sleep(QUICK_SECONDS if waited < QUICK_FOR_SECONDS else SLOW_SECONDS)
         finally:
             self._lock_waits.waited(time.monotonic() - asked)
 
@@ -91,7 +104,7 @@ class SqliteSession:
             connection.execute("COMMIT")
         except sqlite3.Error as error:
             self._roll_back(connection)
-            self.close()
+            self._keeper.drop()
             if error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_IOERR:
                 raise OutcomeUnknown(
                     f"{self._path} failed while committing ({error}); it is not known whether that "
@@ -104,4 +117,4 @@ class SqliteSession:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
         except sqlite3.Error:
-            self.close()
+            self._keeper.drop()

@@ -19,7 +19,6 @@ from backroom.store.sqlite.locks import LockWaits
 from backroom.store.sqlite.migrate import applied, check, migrate
 from backroom.store.sqlite.reader import SqliteReader
 from backroom.store.sqlite.session import SqliteSession
-from backroom.store.sqlite.transaction import sql
 from backroom.store.verbs import Emit
 
 __all__ = ["SqliteStore"]
@@ -45,6 +44,7 @@ class SqliteStore:
         self._checkpoints = checkpoints
         self._busy_timeout_ms = busy_timeout_ms
         self._lock_waits = LockWaits()
+        self._looker = SqliteReader(self.path, busy_timeout_ms=1_000)
         self._ringer = Ringer(self._bells)
 
     def session(self) -> SqliteSession:
@@ -92,6 +92,7 @@ class SqliteStore:
 
     def close(self) -> None:
         self._ringer.close()
+        self._looker.close()
 
     @contextmanager
     def _connection(self) -> Iterator[sqlite3.Connection]:
@@ -104,7 +105,6 @@ class SqliteStore:
 
     def _bells(self) -> list[str]:
         try:
-            with closing(connect(self.path, "ro", busy_timeout_ms=1_000)) as connection:
-                return [row[0] for row in connection.execute(sql("bells"))]
-        except (BackroomError, sqlite3.Error):
+            return self._looker.bells()
+        except BackroomError:
             return []  # a doorbell never complains

@@ -3,8 +3,8 @@
 CREATE VIEW backroom_clock AS
     SELECT CAST(round((julianday('now') - 2440587.5) * 86400000.0) AS INTEGER) * 1000 AS now_us;
 
--- The stable views. They are public: columns are added, never renamed or removed.
-CREATE VIEW backroom_runs AS
+-- A run as `RunRow` has it, with times as numbers. Not public.
+CREATE VIEW backroom_row AS
 SELECT
     r.id, r.flow, r.queue,
     CASE
@@ -12,20 +12,29 @@ SELECT
         WHEN l.state = 'scheduled' AND l.available_at <= (SELECT now_us FROM backroom_clock) THEN 'ready'
         ELSE l.state
     END AS state,
-    p.status, p.fraction AS progress,
-    r.key, r.priority,
-    coalesce(e.attempt, l.attempt) AS attempt,
+    r.priority, r.key, coalesce(e.attempt, l.attempt) AS attempt,
     r.input, e.result, coalesce(e.error, l.error) AS error,
-    strftime('%Y-%m-%dT%H:%M:%fZ', r.created_at / 1000000.0, 'unixepoch') AS created_at,
+    p.fraction, p.status, r.created_at,
     CASE WHEN l.available_at < 9223372036854775807 AND l.state <> 'running'
-        THEN strftime('%Y-%m-%dT%H:%M:%fZ', l.available_at / 1000000.0, 'unixepoch') END AS available_at,
-    strftime('%Y-%m-%dT%H:%M:%fZ', coalesce(e.started_at, l.started_at) / 1000000.0, 'unixepoch') AS started_at,
-    strftime('%Y-%m-%dT%H:%M:%fZ', e.finished_at / 1000000.0, 'unixepoch') AS finished_at,
+        THEN l.available_at END AS available_at,
+    coalesce(e.started_at, l.started_at) AS started_at, e.finished_at,
     r.parent_id, r.cause_id, coalesce(e.worker, l.worker) AS worker, l.cancel_reason
 FROM backroom_run AS r
 LEFT JOIN backroom_live AS l ON l.id = r.id
 LEFT JOIN backroom_result AS e ON e.run_id = r.id
 LEFT JOIN backroom_progress AS p ON p.run_id = r.id;
+
+-- The stable views. They are public: columns are added, never renamed or removed.
+CREATE VIEW backroom_runs AS
+SELECT
+    id, flow, queue, state, status, fraction AS progress, key, priority, attempt,
+    input, result, error,
+    strftime('%Y-%m-%dT%H:%M:%fZ', created_at / 1000000.0, 'unixepoch') AS created_at,
+    strftime('%Y-%m-%dT%H:%M:%fZ', available_at / 1000000.0, 'unixepoch') AS available_at,
+    strftime('%Y-%m-%dT%H:%M:%fZ', started_at / 1000000.0, 'unixepoch') AS started_at,
+    strftime('%Y-%m-%dT%H:%M:%fZ', finished_at / 1000000.0, 'unixepoch') AS finished_at,
+    parent_id, cause_id, worker, cancel_reason
+FROM backroom_row;
 
 CREATE VIEW backroom_steps AS
 SELECT
