@@ -6,9 +6,10 @@ from uuid import UUID
 import pytest
 
 from backroom.records.errors import RunNotFound
+from backroom.records.runs import StepRow
 from backroom.records.states import State
 from backroom.store.verbs import Attention, Cancel, Claim, SaveStep, Settle
-from tests.store.desk import HOUR, Desk, child, event, step
+from tests.store.desk import HOUR, Desk, child, event, step, timer
 
 
 def test_a_run_that_nobody_performs_ends_at_once(desk: Desk) -> None:
@@ -108,3 +109,29 @@ def test_a_cancel_comes_before_a_claim_of_the_same_batch(desk: Desk) -> None:
     claims, state = desk.session.apply([claim, Cancel(run_id)])
     assert state is State.CANCELLED
     assert getattr(claims, "runs", None) == ()
+
+
+def undo(address: str = "undo:a#1") -> StepRow:
+    return StepRow(address, "a", "undo", "trying")
+
+
+def test_a_run_with_undos_is_woken_to_take_them_back(desk: Desk) -> None:
+    run = desk.started_and_claimed()
+    desk.done(SaveStep(run.id, run.attempt, undo()))
+    desk.park(run, event("go"), timer(HOUR))
+    for reason in ("changed my mind", "again"):
+        assert desk.do(Cancel(run.id, reason)) is State.READY
+    again = desk.claim()
+    assert (again.id, again.cancel_reason) == (run.id, "changed my mind")
+    desk.done(Settle(again.id, again.attempt, State.CANCELLED))
+
+
+def test_descendants_with_undos_are_woken_and_the_others_end(desk: Desk) -> None:
+    root = desk.parked(event("go"))
+    careful = desk.started_and_claimed(parent_id=root.id)
+    desk.done(SaveStep(careful.id, careful.attempt, undo()))
+    desk.park(careful, event("go"))
+    below = desk.start(parent_id=careful.id, delay_us=HOUR)
+    assert desk.do(Cancel(root.id, "all")) is State.CANCELLED
+    assert desk.state(below) is State.CANCELLED
+    assert desk.claim().cancel_reason == "all"

@@ -14,6 +14,7 @@ def test_a_claimed_run_belongs_to_its_worker(desk: Desk) -> None:
     assert (run.id, run.flow, run.input, run.queue) == (run_id, "flow", '{"n": 1}', "default")
     assert (run.attempt, run.starts, run.failures) == (1, 1, 0)
     assert run.now == claims.now
+    assert (run.priority, run.due_at) == (5, run.created_at)
     row = desk.row(run_id)
     assert (row.state, row.worker, row.attempt) == (State.RUNNING, "worker-1", 1)
     assert row.started_at == claims.now
