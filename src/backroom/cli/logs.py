@@ -50,7 +50,7 @@ class TextFormatter(logging.Formatter):
     def formatMessage(self, record: logging.LogRecord) -> str:
         text = super().formatMessage(record)
         run_id = getattr(record, "run_id", None)
-        if run_id is None:
+        if run_id is None or run_id in record.message:
             return text
         place = f"{record.flow} {run_id} attempt {record.attempt}"  # type: ignore[attr-defined]
         step = getattr(record, "step", None)

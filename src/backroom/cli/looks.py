@@ -225,7 +225,7 @@ def print_seen(seen: Seen) -> None:
             [step_row(step) for step in by_time(seen.steps)], last="result",
         )  # fmt: skip
     for step in seen.steps:
-        if step.error is not None:
+        if step.error is not None and not is_told(step.error, run.error):
             print_error(f"Error of step {step.address}", step.error)
     if seen.waits:
         section("Waits")
@@ -267,6 +267,12 @@ def print_error(title: str, text: str) -> None:
     click.secho(f"  {error['kind']}: {error['message']}", fg="red")
     for line in str(error["traceback"]).rstrip().splitlines():
         click.echo(f"  {line}")
+
+
+def is_told(step_error: str, run_error: str | None) -> bool:
+    """Whether the run's error has the step's in it, as its cause."""
+    last_line = str(read(step_error)["traceback"]).rstrip().rpartition("\n")[2]
+    return bool(last_line) and last_line in str(read(run_error)["traceback"])
 
 
 def compact(text: str | None) -> str:

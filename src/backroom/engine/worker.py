@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import logging
 import os
 import socket
@@ -29,7 +30,15 @@ from backroom.engine.lease import Keeper, LeaseTerm
 from backroom.engine.office import Office
 from backroom.records import limits
 from backroom.records.errors import StoreError
-from backroom.records.outcome import Cancelled, HandedBack, Lost, Outcome
+from backroom.records.outcome import (
+    Cancelled,
+    Failed,
+    HandedBack,
+    Lost,
+    NeedsAttention,
+    Outcome,
+    TryAgain,
+)
 from backroom.records.runs import Claimed, Claims, Mail, RunRow, WorkerRow
 from backroom.store.protocol import Bell, Reader
 from backroom.store.verbs import Claim, HandBack, Reconcile, Rescue
@@ -293,6 +302,7 @@ class Worker:
         del self._attempts[run.id]
         self._watching.discard(run.id)
         verb = ending_verb(run, outcome)
+        note(run, outcome)
         if verb is not None:
             self._ending.add(run.id)
             done = self._office.main.submit(verb)
@@ -425,3 +435,28 @@ class Worker:
                 log.warning("released %d runs of workers that died", len(released))
                 self._wake.set()
             await asyncio.sleep(self._term.pause_seconds)
+
+
+def note(run: Claimed, outcome: Outcome) -> None:
+    """A line in the log for what a person may want to know of; its traceback is kept with the
+    run."""
+    match outcome:
+        case Failed(error):
+            what, level = "failed", logging.ERROR
+        case NeedsAttention(error):
+            what, level = "needs attention", logging.ERROR
+        case TryAgain(_, error):
+            what, level = "failed and will be tried again", logging.WARNING
+        case _:
+            return
+    fields = {"run_id": run.id, "flow": run.flow, "attempt": run.attempt}
+    log.log(level, "run %s of %s %s: %s", run.id, run.flow, what, in_short(error), extra=fields)
+
+
+def in_short(error: str) -> str:
+    try:
+        told = json.loads(error)
+        text = f"{told['kind']}: {told['message']}"
+    except (ValueError, KeyError, TypeError):
+        text = error
+    return text if len(text) <= 300 else f"{text[:300]}…"
