@@ -26,22 +26,24 @@ from backroom.store.verbs import Again, Attention, Fenced, HandBack, Park, Settl
 
 __all__ = ["again", "hand_back", "late", "park", "set_aside", "settle"]
 
-PARENT_ENDED = "the run that started it has ended"
+PARENT_CANCELLED = "the run that started it was cancelled"
 
 
 def settle(sql: Sql, verbs: Sequence[tuple[int, Settle]]) -> Iterator[Statement]:
     if not verbs:
         return
-    ids = id_array([verb.run_id for _, verb in verbs])
     values: dict[str, object] = {
-        "ids": ids,
+        "ids": id_array([verb.run_id for _, verb in verbs]),
         "attempts": number_array([verb.attempt for _, verb in verbs]),
         "states": id_array([verb.state for _, verb in verbs]),
         "results": text_array([verb.result for _, verb in verbs]),
         "errors": text_array([verb.error for _, verb in verbs]),
     }
     yield Statement(sql["settle"], values)
-    yield Statement(sql["cancel"], {"ids": ids, "reason": PARENT_ENDED, "itself": False})
+    cancelled = [verb.run_id for _, verb in verbs if verb.state is State.CANCELLED]
+    if cancelled:
+        below: dict[str, object] = {"ids": id_array(cancelled), "reason": PARENT_CANCELLED}
+        yield Statement(sql["cancel"], below | {"itself": False})
 
 
 def park(sql: Sql, verbs: Sequence[tuple[int, Park]]) -> Iterator[Statement]:

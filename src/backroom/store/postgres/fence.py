@@ -19,6 +19,7 @@ from collections.abc import Iterable, Sequence
 from typing import TypeVar
 
 from backroom.records.errors import LeaseLost
+from backroom.records.states import State
 from backroom.store.postgres.statement import Row, Sql, Statement, id_array, valid_id
 from backroom.store.verbs import (
     Again,
@@ -61,15 +62,24 @@ class Fence:
 
     def lock(self, sql: Sql, verbs: Iterable[Verb]) -> list[Statement]:
         concerned: set[str] = set()
-        ending: set[str] = set()
+        ending: set[str] = set()  # their parents will be woken
+        going: set[str] = set()  # and what lives below them will be cancelled
         for verb in verbs:
-            if isinstance(verb, Settle | Cancel):
+            if isinstance(verb, Cancel) or (
+                isinstance(verb, Settle) and verb.state is State.CANCELLED
+            ):
+                going.add(verb.run_id)
+            elif isinstance(verb, Settle):
                 ending.add(verb.run_id)
             elif isinstance(verb, Fenced | Emit | RetryRun | Reschedule):
                 concerned.add(verb.run_id)
         ids = id_array(filter(valid_id, concerned))
-        if ending:
-            values = {"ids": ids, "ending": id_array(filter(valid_id, ending))}
+        if ending or going:
+            values = {
+                "ids": ids,
+                "ending": id_array(filter(valid_id, ending)),
+                "going": id_array(filter(valid_id, going)),
+            }
             return [Statement(sql["lock_families"], values, self.take)]
         return [Statement(sql["lock_runs"], {"ids": ids}, self.take)] if concerned else []
 

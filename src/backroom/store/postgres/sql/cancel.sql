@@ -1,8 +1,9 @@
 -- Cancels runs with all that live below them. `ids`: the runs themselves, or (itself = false) runs
 -- that this very transaction has ended (their results' xmin tells), whose children are to go. A run
--- that is held is marked for its worker; any other ends here and wakes its parent, unless that one
--- goes as well. The rows are looked up by id again, since what came while we waited for the first
--- lock of this transaction is locked only here, and may have moved.
+-- that is held is marked for its worker; one with registered undos is marked and woken, to go
+-- backwards; any other ends here and wakes its parent, unless that one goes as well. The rows are
+-- looked up by id again, since what came while we waited for the first lock of this transaction is
+-- locked only here, and may have moved.
 WITH RECURSIVE asked AS MATERIALIZED (
     SELECT unnest(%(ids)s::uuid[]) AS id
 ), tree (id) AS (
@@ -26,14 +27,28 @@ WITH RECURSIVE asked AS MATERIALIZED (
         SELECT l.id FROM backroom.live AS l WHERE l.parent_id = t.id OFFSET 0
     ) AS c
 ), locked AS MATERIALIZED (
-    SELECT l.id, l.state FROM backroom.live AS l
+    SELECT
+        l.id, l.state,
+        EXISTS (
+            SELECT 1 FROM backroom.step AS s WHERE s.run_id = l.id AND s.kind = 'undo' OFFSET 0
+        ) AS undoes
+    FROM backroom.live AS l
     WHERE l.id = ANY (ARRAY(SELECT t.id FROM tree AS t)) ORDER BY l.id FOR UPDATE
 ), marked AS (
     UPDATE backroom.live AS l SET cancel_reason = coalesce(l.cancel_reason, %(reason)s::text)
     WHERE l.id = ANY (ARRAY(SELECT k.id FROM locked AS k WHERE k.state = 'running'))
+), turned AS (
+    UPDATE backroom.live AS l
+    SET cancel_reason = coalesce(l.cancel_reason, %(reason)s::text), state = 'ready',
+        available_at = least(l.available_at, backroom.now_us())
+    WHERE l.id = ANY (
+        ARRAY(SELECT k.id FROM locked AS k WHERE k.state <> 'running' AND k.undoes)
+    )
 ), ended AS (
     DELETE FROM backroom.live AS l
-    WHERE l.id = ANY (ARRAY(SELECT k.id FROM locked AS k WHERE k.state <> 'running'))
+    WHERE l.id = ANY (
+        ARRAY(SELECT k.id FROM locked AS k WHERE k.state <> 'running' AND NOT k.undoes)
+    )
     RETURNING
         l.id, l.parent_id, l.attempt, l.started_at, coalesce(l.cancel_reason, %(reason)s::text) AS reason
 ), kept AS (

@@ -1,9 +1,7 @@
--- As lock_runs, and with those that end, all below them (they will be cancelled) and their parents
--- (they will be woken): everything in one ascending order.
-WITH RECURSIVE ending AS MATERIALIZED (
-    SELECT unnest(%(ending)s::uuid[]) AS id
-), tree (id) AS (
-    SELECT e.id FROM ending AS e
+-- As lock_runs, and with those that end, their parents (they will be woken), and with those that are
+-- cancelled also all below them (they go as well): everything in one ascending order.
+WITH RECURSIVE tree (id) AS (
+    SELECT unnest(%(going)s::uuid[])
     UNION
     SELECT c.id FROM tree AS t
     CROSS JOIN LATERAL (
@@ -16,7 +14,9 @@ WHERE l.id = ANY (ARRAY(
     UNION ALL
     SELECT t.id FROM tree AS t
     UNION ALL
-    SELECT p.parent_id FROM ending AS e
+    SELECT e.id FROM unnest(%(ending)s::uuid[]) AS e (id)
+    UNION ALL
+    SELECT p.parent_id FROM unnest(%(ending)s::uuid[] || %(going)s::uuid[]) AS e (id)
     CROSS JOIN LATERAL (
         SELECT l.parent_id FROM backroom.live AS l WHERE l.id = e.id OFFSET 0
     ) AS p
