@@ -7,13 +7,16 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections.abc import Callable
 from pathlib import Path
 
+import click
 from pydantic_core import PydanticUndefined
 
 from backroom.app.settings import Settings
+from backroom.cli.program import program
 from backroom.records import errors, limits
 from backroom.rules.lifecycle import diagram
 from tests.docs.pages import PAGES
@@ -71,11 +74,33 @@ def state_diagram() -> str:
     return "\n".join(["```mermaid", diagram(), "```"])
 
 
+def commands() -> str:
+    """Every command with its arguments and options, from the program itself."""
+    context = click.Context(program, info_name="backroom")
+    text = []
+    for name in program.list_commands(context):
+        command = program.get_command(context, name)
+        assert command is not None
+        inside = click.Context(command, info_name=name, parent=context)
+        usage = " ".join(["backroom", name, *command.collect_usage_pieces(inside)])
+        text += ["", f"## `backroom {name}`", "", f"`{usage}`", ""]
+        text += [inspect.cleandoc(command.help or ""), ""]
+        text += [option_line(p, inside) for p in command.params if isinstance(p, click.Option)]
+    return "\n".join(text).strip()
+
+
+def option_line(option: click.Option, context: click.Context) -> str:
+    spelled, told = option.get_help_record(context) or ("", "")
+    spelled = spelled.replace(" INTEGER RANGE", " N")
+    return f"- `{spelled}`: {' '.join(told.split())}"
+
+
 PARTS: dict[str, Callable[[], str]] = {
     "settings": settings,
     "limits": limits_table,
     "errors": error_tree,
     "states": state_diagram,
+    "commands": commands,
 }
 
 

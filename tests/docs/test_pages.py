@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
+import shlex
 from pathlib import Path
 
+import click
 import pytest
 
-from tests.docs.pages import PAGES, ROOT, anchors, links, name_of
+from backroom.cli.program import program
+from tests.docs.pages import PAGES, ROOT, anchors, blocks, links, name_of
 
 ROWS = (
     "T1 T2 T3 T4 T5 E1 E2 E3 E4 E5 E6 E7 E8 E9 E10 E11 S1 S2 S3 S4 R1 R2 R3 R4 C1 C2 C3 "
@@ -48,6 +51,20 @@ def test_every_page_can_be_reached_from_the_index() -> None:
             if path and not re.match(r"https?://", link):
                 open_pages.append((page.parent / path).resolve())
     assert [name_of(page) for page in PAGES if page not in seen] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_every_command_on_a_page_exists(page: Path) -> None:
+    lines = [line for b in blocks(page.read_text()) if b.kind == "sh" for line in b.text.split("\n")]
+    for line in lines:
+        words = shlex.split(line, comments=True)
+        if words[:1] == ["backroom"]:
+            context = click.Context(program, info_name="backroom")
+            command = program.get_command(context, words[1])
+            assert command, f"{name_of(page)}: {line}"
+            command.make_context(words[1], words[2:], parent=context)
+        elif words[:1] == ["make"] and len(words) > 1:
+            assert re.search(rf"^{words[1]}:", (ROOT / "Makefile").read_text(), re.MULTILINE), line
 
 
 def guide() -> list[list[str]]:
