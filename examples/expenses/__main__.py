@@ -7,11 +7,11 @@ done here is to choose free ports and to print the address.
 from __future__ import annotations
 
 import argparse
-import logging
 import os
 import socket
 import sys
 from pathlib import Path
+from typing import NoReturn
 
 __all__ = ["main"]
 
@@ -23,12 +23,13 @@ def main(words: list[str] | None = None) -> int:
     for each in (parser, serve):
         each.add_argument("--host", default="127.0.0.1")
         each.add_argument("--port", type=int, default=8000, help="the next free one is taken")
+        each.add_argument("-n", "--processes", type=int, default=2, help="worker processes")
     loader = commands.add_parser("load", help="load claims from a CSV file")
     loader.add_argument("file", type=Path)
     given = parser.parse_args(words)
     if given.command == "load":
         return _load(given.file)
-    return _serve(given.host, given.port)
+    _serve(given.host, given.port, given.processes)
 
 
 def _load(path: Path) -> int:
@@ -51,25 +52,19 @@ def _load(path: Path) -> int:
     return 0
 
 
-def _serve(host: str, port: int) -> int:
+def _serve(host: str, port: int, processes: int) -> NoReturn:
     port = _free(host, port)
     # For all processes that are started from here; what is set already stays.
     os.environ.setdefault("EXPENSES_CATCH_ALL_PORT", str(_free("127.0.0.1", 8025)))
     os.environ.setdefault("EXPENSES_SITE", f"http://{host}:{port}")
 
-    import uvicorn
-
-    from examples.expenses.app import app
-    from examples.expenses.flow import review  # the worker has to know it
-    from examples.expenses.web import site
-
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
-    logging.getLogger("mail.log").setLevel(logging.WARNING)
-    assert review.name in app.flows
-    print(f"\n  Expenses is at http://{host}:{port}   (Ctrl-C ends it)\n", flush=True)
-    with app.working():
-        uvicorn.run(site, host=host, port=port, log_level="warning")
-    return 0
+    print(f"\n  Expenses comes up at http://{host}:{port}  (Ctrl-C ends it)\n", flush=True)
+    serve = (
+        "-m", "backroom", "serve", "examples.expenses.flow:app",
+        "--asgi", "examples.expenses.web:site", "--host", host, "--port", str(port),
+        "--processes", str(processes),
+    )  # fmt: skip
+    os.execv(sys.executable, (sys.executable, *serve))  # noqa: S606  no shell: it becomes backroom
 
 
 def _free(host: str, port: int) -> int:

@@ -63,7 +63,7 @@ class Unreadable(Exception):
 
 
 def read_claim(text: Mapping[str, str], *, submitted_on: date, claimant: str, number: str) -> Claim:
-    """The claim that these texts describe; Unreadable with all that is wrong, not only the first."""
+    """The claim that these texts describe; Unreadable with all that is wrong with them."""
     problems: dict[str, str] = {}
 
     def read(field: str) -> str:

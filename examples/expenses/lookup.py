@@ -8,21 +8,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import FromClause, Row, Select, column, func, select, table
-from sqlalchemy.orm import Session
+from sqlalchemy import Row, Select, func, select
 
-from examples.expenses.app import app
-from examples.expenses.database import is_sqlite, reading
+from examples.expenses import views
+from examples.expenses.database import reading
 from examples.expenses.letters import decider
 from examples.expenses.people import person
 from examples.expenses.tables import BookingRow, ClaimRow, MailRow, ReceiptRow, RefusedRow
 
 __all__ = [
-    "FILTERS", "PAGE", "Entry", "Line", "Page", "Totals", "claim", "claims_of", "history", "inbox",
+    "FILTERS", "PAGE", "Line", "Page", "Totals", "claim", "claims_of", "inbox",
     "inbox_size", "ledger", "mail", "mails", "receipt", "refused_lines", "totals",
 ]  # fmt: skip
 
@@ -46,6 +45,7 @@ class Line:
     run_progress: float | None
     run_attempt: int | None
     run_error: str | None
+    run_due: datetime | None  # when it goes on by itself
 
     @property
     def is_broken(self) -> bool:
@@ -72,6 +72,16 @@ class Line:
         }[self.row.state]  # fmt: skip
 
     @property
+    def outlook(self) -> str:
+        """What happens if nobody does anything."""
+        if self.row.state != "awaiting" or self.run_state != "waiting" or self.run_due is None:
+            return ""
+        due = f"{self.run_due.day} {self.run_due:%b %Y, %H:%M} UTC"
+        if "reminded" in (self.run_text or ""):
+            return f"Without a decision it is declined on {due}."
+        return f"Without a decision {person(self.row.approver).name} is reminded on {due}."
+
+    @property
     def note(self) -> str:
         """One more line on where it stands."""
         if self.is_broken:
@@ -87,16 +97,6 @@ class Line:
 class Page:
     lines: tuple[Line, ...]
     older: int | None  # where the next page begins
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One thing that happened to a claim."""
-
-    at: datetime
-    text: str
-    detail: str = ""
-    tone: str = "plain"
 
 
 @dataclass(frozen=True)
@@ -153,54 +153,6 @@ def receipt(claim_id: int) -> ReceiptRow | None:
         return session.get(ReceiptRow, claim_id)
 
 
-def history(line: Line) -> list[Entry]:
-    """What happened, oldest first: the run's steps, in the words of this application."""
-    row = line.row
-    claimant, approver = person(row.claimant).name, person(row.approver).name
-    came = f"{claimant} submitted it" if row.source == "form" else f"Loaded from {row.source}"
-    entries = [Entry(row.submitted_at, came)]
-    if row.decided_at is not None and row.decided_by not in ("policy", "deadline"):
-        verb = "rejected" if row.state == "rejected" else "approved"
-        entries.append(
-            Entry(
-                row.decided_at,
-                f"{decider(row.decided_by)} {verb} it",
-                row.reason,
-                "bad" if row.state == "rejected" else "good",
-            )
-        )
-    amount = f"{row.amount:,.2f} {row.currency}"
-    told = {
-        "check": ("Checked against the policy", "plain"),
-        "ask_approver": (f"{approver} was asked by mail", "plain"),
-        "remind_approver": (f"{approver} was reminded by mail", "plain"),
-        "decline_unanswered": ("The deadline passed", "plain"),
-        "book": (f"{amount} booked in the ledger", "good"),
-        "tell_claimant": (f"{claimant} was told by mail", "plain"),
-    }
-    with reading() as session:
-        for step in _steps(session, row.run_id):
-            if step.name not in told:
-                continue
-            text, tone = told[step.name]
-            detail = ""
-            if step.name == "check" and row.decided_by == "policy":
-                detail, tone = row.reason, "bad"
-            if step.name == "decline_unanswered" and row.decided_by == "deadline":
-                detail, tone = row.reason, "bad"
-            if step.state == "failed":
-                text, tone = f"Failed: {text[0].lower()}{text[1:]}", "bad"
-            elif step.state == "trying":
-                text, detail = (
-                    f"Trying again: {text[0].lower()}{text[1:]}",
-                    f"Try {step.tries} failed, another follows.",
-                )
-            elif step.tries > 1:
-                detail = f"{detail} After {step.tries} tries.".strip()
-            entries.append(Entry(_moment(step.finished_at), text, detail, tone))
-    return sorted(entries, key=lambda entry: entry.at)
-
-
 # --- money, mail, refused lines
 
 
@@ -255,39 +207,21 @@ def refused_lines(limit: int = 200) -> Sequence[RefusedRow]:
         ).all()
 
 
-# --- backroom's views
-
-
-def _view(name: str, *columns: str) -> FromClause:
-    """`backroom_runs` on SQLite, `backroom.runs` on PostgreSQL."""
-    if is_sqlite():
-        return table(f"backroom_{name}", *(column(each) for each in columns))
-    return table(name, *(column(each) for each in columns), schema=app.settings.schema_name)
+# --- claims with their runs
 
 
 def _lines(*, newest_first: bool = True) -> Select[Any]:
-    runs = _view("runs", "id", "state", "status", "progress", "attempt", "error")
-    order = ClaimRow.id.desc() if newest_first else ClaimRow.id
+    runs = views.runs()
     return (
-        select(ClaimRow, runs.c.state, runs.c.status, runs.c.progress, runs.c.attempt, runs.c.error)
+        select(
+            ClaimRow, runs.c.state, runs.c.status, runs.c.progress, runs.c.attempt, runs.c.error,
+            runs.c.available_at,
+        )
         .outerjoin(runs, runs.c.id == ClaimRow.run_id)
-        .order_by(order)
-    )
+        .order_by(ClaimRow.id.desc() if newest_first else ClaimRow.id)
+    )  # fmt: skip
 
 
 def _line(found: Row[Any]) -> Line:
-    row, state, text, progress, attempt, error = found
-    return Line(row, state, text, progress, attempt, error)
-
-
-def _steps(session: Session, run_id: str) -> Sequence[Row[Any]]:
-    steps = _view("steps", "run_id", "name", "kind", "state", "tries", "attempt", "finished_at")
-    return session.execute(
-        select(steps).where(steps.c.run_id == run_id, steps.c.kind == "step")
-    ).all()
-
-
-def _moment(value: datetime | str) -> datetime:
-    """The views give a timestamp on PostgreSQL and ISO text on SQLite."""
-    found = datetime.fromisoformat(value) if isinstance(value, str) else value
-    return found.astimezone(UTC)
+    row, state, text, progress, attempt, error, due = tuple[Any, ...](found)
+    return Line(row, state, text, progress, attempt, error, views.moment(due))

@@ -10,6 +10,7 @@ from fastapi.responses import Response
 from backroom import errors
 from examples.expenses import lookup, submitting
 from examples.expenses.claims import Decision
+from examples.expenses.history import history
 from examples.expenses.letters import decider
 from examples.expenses.web.claims import visible
 from examples.expenses.web.pages import Acting, Problem, back_to, fragment, page
@@ -55,7 +56,7 @@ def decide(
         problem = f"A comment has at most {COMMENT_CHARS} characters; this one has {len(comment)}."
     if problem:
         return page(
-            request, "claim.html", status=422, line=line, history=lookup.history(line),
+            request, "claim.html", status=422, line=line, history=history(line.row),
             receipt=lookup.receipt(line.row.id), may_decide=line.row.state == "awaiting",
             problem=problem, comment=comment,
         )  # fmt: skip

@@ -12,6 +12,7 @@ from fastapi.responses import RedirectResponse, Response
 from examples.expenses import lookup, submitting
 from examples.expenses.claims import CURRENCIES, Unreadable, read_claim
 from examples.expenses.config import config
+from examples.expenses.history import history
 from examples.expenses.people import Person
 from examples.expenses.policy import LIMITS, OLDEST, RECEIPT_ABOVE
 from examples.expenses.submitting import Receipt
@@ -105,7 +106,7 @@ def one(request: Request, actor: Acting, number: str, part: str = "") -> Respons
     line = visible(number, actor)
     content: dict[str, Any] = {
         "line": line,
-        "history": lookup.history(line),
+        "history": history(line.row),
         "may_decide": line.row.state == "awaiting" and line.row.approver == actor.id,
     }
     if part == "live":
