@@ -1,1 +1,1 @@
-"""The documentation, held to the code: its examples run, its tables match, its links lead somewhere."""
+"""The documentation, held to the code: examples run, tables match, links lead somewhere."""

@@ -1,12 +1,12 @@
 """The pages of the documentation, and the blocks in them.
 
-    ```python            code that runs; the blocks of a page share one namespace, in order
-    ```text              what the page has printed since the last such block
-    ```sql               a query that runs on the page's database
-    <!-- run … -->       code that runs and isn't shown: to move the clock, to check what was said
-    <!-- fragment: why -->   before a python block: it is compiled only, for the reason given
-    <!-- on: sqlite -->      anywhere: this page's examples are for SQLite
-    <!-- generated: name --> … <!-- end -->     text made from the code, see generated.py
+```python            code that runs; the blocks of a page share one namespace, in order
+```text              what the page has printed since the last such block
+```sql               a query that runs on the page's database
+<!-- run … -->       code that runs and isn't shown: to move the clock, to check what was said
+<!-- fragment: why -->   before a python block: it is compiled only, for the reason given
+<!-- on: sqlite -->      anywhere: this page's examples are for SQLite
+<!-- generated: name --> … <!-- end -->     text made from the code, see generated.py
 """
 
 from __future__ import annotations

@@ -51,8 +51,9 @@ def test_the_examples_of_a_page_run(
         where = f"{name_of(page)}:{block.line}"
         match block.kind:
             case "python" | "run":
-                code = "\n" * (block.line - 1) + block.text
-                exec(compile(code, str(page), "exec", dont_inherit=True), vars(page_module))
+                lines = "\n" * (block.line - 1) + block.text  # tracebacks name the page's lines
+                code = compile(lines, str(page), "exec", dont_inherit=True)
+                exec(code, vars(page_module))  # noqa: S102  it is our own
             case "fragment":
                 ast.parse(block.text)
             case "text":
@@ -62,11 +63,13 @@ def test_the_examples_of_a_page_run(
                 assert rows(database, block), f"{where} finds nothing"
 
 
+ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}")
+TIME = re.compile(r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)?")
+
+
 def masked(output: str) -> str:
     """Ids and times differ from run to run."""
-    output = re.sub(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}", "<id>", output)
-    output = re.sub(r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)?", "<time>", output)
-    return output.strip()
+    return TIME.sub("<time>", ID.sub("<id>", output)).strip()
 
 
 def rows(database: str, block: Block) -> list[tuple[object, ...]]:
