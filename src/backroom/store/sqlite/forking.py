@@ -61,6 +61,10 @@ class Keeper:
             with self._lock:
                 self.drop()
 
+    def __del__(self) -> None:
+        if not self._inherited:
+            self.drop()
+
     def before_fork(self, patience_seconds: float) -> bool:
         """Close the connection and let nobody open one; whether that could be done in time."""
         if not self._lock.acquire(timeout=max(patience_seconds, 0)):

@@ -53,7 +53,7 @@ class SqliteReader:
         if parent_id is None and states and State.SUCCEEDED not in states:
             return self._unfinished(where, states, limit)
         wanted = as_json(state.value for state in states) if states else None
-        statement = "runs" if parent_id is None else "runs_of_parent"
+        statement = "runs_of_parent" if parent_id else "runs_of_flow" if flow else "runs"
         return [run_row(row) for row in self._rows(statement, *where, wanted, limit)]
 
     def steps(self, run_id: str) -> list[StepRow]:
@@ -99,8 +99,9 @@ class SqliteReader:
         self, where: Sequence[str | None], states: Sequence[State], limit: int
     ) -> list[RunRow]:
         """A page of rare states. A walk past all runs that ended well would be a long one."""
-        alive = as_json(state.value for state in states if state not in FINAL)
-        rows = self._rows("runs_alive", *where, alive, limit)
+        rows: list[Row] = []
+        if alive := [state.value for state in states if state not in FINAL]:
+            rows += self._rows("runs_alive", *where, as_json(alive), limit)
         for state in FINAL.intersection(states):
             rows += self._rows("runs_ended_badly", *where, state.value, limit)
         rows.sort(reverse=True)

@@ -25,6 +25,7 @@ CREATE TABLE backroom_run (
     depth       INTEGER NOT NULL DEFAULT 0,
     created_at  INTEGER NOT NULL
 );
+CREATE INDEX backroom_run_flow ON backroom_run (flow, id);
 CREATE INDEX backroom_run_parent ON backroom_run (parent_id, id) WHERE parent_id IS NOT NULL;
 
 CREATE TABLE backroom_live (
