@@ -118,9 +118,7 @@ def listen(address: Address, channel: str, ring: Callable[[], None]) -> Postgres
         return None
     try:
         begin(connection, channel)
-        row = connection.execute("SELECT pg_backend_pid()", prepare=False).fetchone()
-        direct = row is not None and row[0] == connection.info.backend_pid
-        if not direct and not arrives(connection, ring):
+        if not is_direct(connection) and not arrives(connection, ring):
             connection.close()
             return None
     except psycopg().Error:
@@ -131,6 +129,11 @@ def listen(address: Address, channel: str, ring: Callable[[], None]) -> Postgres
 
 def begin(connection: Connection[Any], channel: str) -> None:
     connection.execute(f'LISTEN "{channel}"'.encode(), prepare=False)
+
+
+def is_direct(connection: Connection[Any]) -> bool:
+    row = connection.execute("SELECT pg_backend_pid()", prepare=False).fetchone()
+    return row is not None and row[0] == connection.info.backend_pid
 
 
 def arrives(connection: Connection[Any], ring: Callable[[], None]) -> bool:

@@ -52,6 +52,7 @@ class PostgresReader:
             name = "runs_unfinished"  # few among many: looked up by state, not by age
         rows = self.rows(
             name,
+            prepare=False,
             flow=flow,
             queue=queue,
             states=[state.value for state in states] or None,
@@ -98,13 +99,13 @@ class PostgresReader:
         ids = [run_id for run_id in run_ids if valid_id(run_id)]
         return self.rows(name, ids=id_array(ids)) if ids else []
 
-    def rows(self, name: str, **values: Any) -> list[Row]:
+    def rows(self, name: str, *, prepare: bool | None = None, **values: Any) -> list[Row]:
         """The rows of one statement; asked once more where the first try met a passing trouble."""
         pg = psycopg()
         for last in (False, True):
             connection = self.link.connection()
             try:
-                return connection.execute(self.sql[name], values).fetchall()
+                return connection.execute(self.sql[name], values, prepare=prepare).fetchall()
             except pg.Error as error:
                 self.link.drop()
                 if is_pooled(error):

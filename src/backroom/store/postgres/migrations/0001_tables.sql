@@ -26,7 +26,7 @@ CREATE TABLE backroom.run (
     key         text,
     input       text NOT NULL
 );
-CREATE INDEX run_parent ON backroom.run (parent_id) WHERE parent_id IS NOT NULL;
+CREATE INDEX run_parent ON backroom.run (parent_id, id) WHERE parent_id IS NOT NULL;
 
 -- Rows of this table live for moments and change several times. Room on each page keeps their
 -- versions together, and vacuum comes early and unthrottled, or the index of due runs fills with

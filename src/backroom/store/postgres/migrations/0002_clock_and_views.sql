@@ -8,8 +8,8 @@ CREATE FUNCTION backroom.now_us() RETURNS bigint LANGUAGE sql STABLE PARALLEL SA
 CREATE FUNCTION backroom.time_of(us bigint) RETURNS timestamptz LANGUAGE sql IMMUTABLE PARALLEL SAFE AS
     'SELECT timestamptz ''epoch'' + us * interval ''1 microsecond''';
 
--- The stable views. They are public: columns are added, never renamed or removed.
-CREATE VIEW backroom.runs AS
+-- A run as `RunRow` has it, with times as numbers. Not public.
+CREATE VIEW backroom.run_row AS
 SELECT
     r.id, r.flow, r.queue,
     CASE
@@ -17,20 +17,29 @@ SELECT
         WHEN l.state = 'scheduled' AND l.available_at <= backroom.now_us() THEN 'ready'
         ELSE l.state
     END AS state,
-    p.status, p.fraction AS progress,
-    r.key, r.priority,
-    coalesce(e.attempt, l.attempt) AS attempt,
+    r.priority, r.key, coalesce(e.attempt, l.attempt) AS attempt,
     r.input, e.result, coalesce(e.error, l.error) AS error,
-    backroom.time_of(r.created_at) AS created_at,
+    p.fraction, p.status, r.created_at,
     CASE WHEN l.available_at < 9223372036854775807 AND l.state <> 'running'
-        THEN backroom.time_of(l.available_at) END AS available_at,
-    backroom.time_of(coalesce(e.started_at, l.started_at)) AS started_at,
-    backroom.time_of(e.finished_at) AS finished_at,
+        THEN l.available_at END AS available_at,
+    coalesce(e.started_at, l.started_at) AS started_at, e.finished_at,
     r.parent_id, r.cause_id, coalesce(e.worker, l.worker) AS worker, l.cancel_reason
 FROM backroom.run AS r
 LEFT JOIN backroom.live AS l ON l.id = r.id
 LEFT JOIN backroom.result AS e ON e.run_id = r.id
 LEFT JOIN backroom.progress AS p ON p.run_id = r.id;
+
+-- The stable views. They are public: columns are added, never renamed or removed.
+CREATE VIEW backroom.runs AS
+SELECT
+    r.id, r.flow, r.queue, r.state, r.status, r.fraction AS progress, r.key, r.priority, r.attempt,
+    r.input, r.result, r.error,
+    backroom.time_of(r.created_at) AS created_at,
+    backroom.time_of(r.available_at) AS available_at,
+    backroom.time_of(r.started_at) AS started_at,
+    backroom.time_of(r.finished_at) AS finished_at,
+    r.parent_id, r.cause_id, r.worker, r.cancel_reason
+FROM backroom.run_row AS r;
 
 CREATE VIEW backroom.steps AS
 SELECT

@@ -1,18 +1,9 @@
+-- Those of these runs that are in a final state.
 SELECT
-    r.id::text, r.flow, r.queue,
-    CASE
-        WHEN e.state IS NOT NULL THEN e.state
-        WHEN l.state = 'scheduled' AND l.available_at <= backroom.now_us() THEN 'ready'
-        ELSE l.state
-    END,
-    r.priority, r.key, coalesce(e.attempt, l.attempt), r.input, e.result,
-    coalesce(e.error, l.error), p.fraction, p.status, r.created_at,
-    CASE WHEN l.available_at < 9223372036854775807 AND l.state <> 'running' THEN l.available_at END,
-    coalesce(e.started_at, l.started_at), e.finished_at, r.parent_id::text, r.cause_id::text,
-    coalesce(e.worker, l.worker), l.cancel_reason
+    r.id::text, r.flow, r.queue, r.state, r.priority, r.key, r.attempt, r.input, r.result, r.error,
+    r.fraction, r.status, r.created_at, r.available_at, r.started_at, r.finished_at,
+    r.parent_id::text, r.cause_id::text, r.worker, r.cancel_reason
 FROM backroom.result AS e
-JOIN backroom.run AS r ON r.id = e.run_id
-LEFT JOIN backroom.live AS l ON l.id = r.id
-LEFT JOIN backroom.progress AS p ON p.run_id = r.id
+CROSS JOIN LATERAL (SELECT * FROM backroom.run_row AS r WHERE r.id = e.run_id OFFSET 0) AS r
 WHERE e.run_id = ANY (%(ids)s::uuid[])
 ORDER BY r.id
