@@ -29,31 +29,48 @@ def page_module(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
             value.close()
 
 
-@pytest.mark.parametrize("page", RUNNING, ids=name_of)
-def test_the_examples_of_a_page_run(
-    page: Path,
-    page_module: ModuleType,
-    database: str,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    text = page.read_text()
-    on_postgres = database.startswith("postgresql")
-    if on_postgres:
-        if "<!-- on: sqlite -->" in text:
-            pytest.skip("the page is about SQLite")
+@pytest.fixture
+def place(
+    page_module: ModuleType, database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> str:
+    """An empty folder to run in and an empty database, which the page's `Backroom()` will find."""
+    if database.startswith("postgresql"):
         monkeypatch.setenv("BACKROOM_DATABASE", database)
     else:
         monkeypatch.delenv("BACKROOM_DATABASE", raising=False)
     monkeypatch.chdir(tmp_path)
-    for block in blocks(text):
+    return database
+
+
+@pytest.mark.parametrize("page", RUNNING, ids=name_of)
+def test_the_examples_of_a_page_run(
+    page: Path, page_module: ModuleType, place: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run_page(page, page_module, place, capsys)
+
+
+@pytest.mark.parametrize("page", RUNNING, ids=name_of)
+def test_the_examples_run_with_every_doorbell_cut_off(
+    page: Path,
+    page_module: ModuleType,
+    place: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("BACKROOM_DOORBELLS", "false")
+    run_page(page, page_module, place, capsys)
+
+
+def run_page(
+    page: Path, module: ModuleType, database: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for block in blocks(page.read_text()):
         where = f"{name_of(page)}:{block.line}"
         match block.kind:
             case "python" | "run":
                 lines = "\n" * (block.line - 1) + block.text  # tracebacks name the page's lines
                 code = compile(lines, str(page), "exec", dont_inherit=True)
-                exec(code, vars(page_module))  # noqa: S102  it is our own
+                exec(code, vars(module))  # noqa: S102  it is our own
             case "fragment":
                 ast.parse(block.text)
             case "text":
