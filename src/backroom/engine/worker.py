@@ -85,7 +85,7 @@ class Worker:
         self.id = settings.worker_id or office.world.new_id()
         self._attempts: dict[str, Attempt] = {}
         self._watching: set[str] = set()
-        self._ending: set[str] = set()  # ended here, not yet in the database
+        self._ending: dict[str, asyncio.Future[Any]] = {}  # ended here, not yet in the database
         self._floors: dict[tuple[str, int], int] = {}
         self._full_look_at = 0.0
         self._doubtful = False
@@ -304,15 +304,14 @@ class Worker:
         verb = ending_verb(run, outcome)
         note(run, outcome)
         if verb is not None:
-            self._ending.add(run.id)
-            done = self._office.main.submit(verb)
+            done = self._ending[run.id] = self._office.main.submit(verb)
             done.add_done_callback(lambda future: self._ended(run.id, future))
         self._wake.set()
         if not self._attempts:
             self._idle.set()
 
     def _ended(self, run_id: str, done: asyncio.Future[Any]) -> None:
-        self._ending.discard(run_id)
+        self._ending.pop(run_id, None)
         if not done.cancelled() and isinstance(done.exception(), StoreError):
             self._doubtful = True  # it may still be ours in the database
 
@@ -334,7 +333,8 @@ class Worker:
             main.submit(HandBack(a.claimed.id, a.claimed.attempt)) for a in self._attempts.values()
         ]
         self._attempts.clear()
-        await asyncio.gather(*stuck, return_exceptions=True)
+        # Only then may the lease be given back: with it goes what isn't in the database yet.
+        await asyncio.gather(*stuck, *self._ending.values(), return_exceptions=True)
 
     async def _until_idle_or_time_is_up(self) -> None:
         world = self._office.world
