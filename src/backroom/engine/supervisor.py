@@ -291,7 +291,7 @@ class Supervisor:
 
     def _bury(self, child: Child) -> None:
         expected = child.stop_by is not None
-        if child.renewals is not None:
+        if child.renewals is not None and child.failed is None:
             child.renewals.retire(child.worker_id, lost=not expected)
         if not expected:
             level = logging.ERROR if child.process.returncode else logging.WARNING

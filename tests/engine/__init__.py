@@ -1,0 +1,1 @@
+"""The engine, from its lanes to the supervising process."""

@@ -1,0 +1,71 @@
+"""The application of the supervisor's tests, as its workers import it.
+
+It leaves marks in a file, a line each, so that the tests can count what really happened; and it
+waits at gates, files that a test makes when it has seen enough.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import time
+from pathlib import Path
+
+from backroom import Backroom, current_run, step
+
+FOLDER = "BACKROOM_TEST_MARKS"
+
+
+def folder() -> Path:
+    return Path(os.environ[FOLDER])
+
+
+def mark(what: str) -> None:
+    descriptor = os.open(folder() / "marks", os.O_APPEND | os.O_CREAT | os.O_WRONLY)
+    os.write(descriptor, f"{what} {os.getpid()}\n".encode())
+    os.close(descriptor)
+
+
+def pass_gate(name: str) -> None:
+    while not (folder() / name).exists():
+        time.sleep(0.01)
+
+
+@step
+def first() -> int:
+    mark("first")
+    return os.getpid()
+
+
+@step
+def second(gate: str) -> int:
+    mark("second")
+    pass_gate(gate)
+    return os.getpid()
+
+
+def declare(app: Backroom) -> Backroom:
+    @app.flow
+    def two_steps(gate: str) -> list[int]:
+        return [first(), second(gate)]
+
+    @app.flow
+    async def hog(seconds: float) -> int:
+        """Holds the interpreter's lock: PyDLL, unlike CDLL, doesn't let go of it."""
+        mark("hog")
+        ctypes.PyDLL(None).usleep(int(seconds * 1_000_000))
+        return current_run().attempt
+
+    @app.flow
+    def die() -> None:
+        os._exit(7)
+
+    @app.flow
+    async def quick() -> int:
+        return os.getpid()
+
+    return app
+
+
+app = declare(Backroom())
+no_app = 3
