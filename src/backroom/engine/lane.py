@@ -49,14 +49,23 @@ BATCH = 1_000  # verbs in one transaction: beyond it nothing is won, and a failu
 
 
 class _Ticket:
-    """A verb and whoever waits for its answer: an asyncio future, a thread's future, or nobody."""
+    """Verbs that belong in one transaction, mostly one, and whoever waits for the answer: an
+    asyncio future, a thread's future, or nobody."""
 
-    __slots__ = ("future", "loop", "verb")
+    __slots__ = ("future", "is_group", "loop", "verbs")
 
-    def __init__(self, verb: Verb, future: Any, loop: asyncio.AbstractEventLoop | None) -> None:
-        self.verb = verb
+    def __init__(
+        self,
+        verbs: tuple[Verb, ...],
+        future: Any,
+        loop: asyncio.AbstractEventLoop | None,
+        *,
+        is_group: bool = False,
+    ) -> None:
+        self.verbs = verbs
         self.future = future
         self.loop = loop
+        self.is_group = is_group  # answered with the list of answers
 
 
 class Lane:
@@ -84,17 +93,20 @@ class Lane:
         """From a loop: a future of that loop."""
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Any] = loop.create_future()
-        self._put(_Ticket(verb, future, loop))
+        self._put(_Ticket((verb,), future, loop))
         return future
 
     def future(self, verb: Verb) -> Future[Any]:
         """From anywhere: a thread-safe future."""
         future: Future[Any] = Future()
-        self._put(_Ticket(verb, future, None))
+        self._put(_Ticket((verb,), future, None))
         return future
 
-    def futures(self, verbs: Iterable[Verb]) -> list[Future[Any]]:
-        return [self.future(verb) for verb in verbs]
+    def together(self, verbs: Iterable[Verb]) -> Future[list[Any]]:
+        """All of these in one transaction, or none; the list of their answers."""
+        future: Future[list[Any]] = Future()
+        self._put(_Ticket(tuple(verbs), future, None, is_group=True))
+        return future
 
     def call(self, verb: Verb, timeout: float | None = None) -> Any:
         """From a thread that can wait; refusals are raised."""
@@ -102,7 +114,7 @@ class Lane:
 
     def post(self, verb: Verb) -> None:
         """Nobody waits for the answer."""
-        self._put(_Ticket(verb, None, None))
+        self._put(_Ticket((verb,), None, None))
 
     def _put(self, ticket: _Ticket) -> None:
         if self._closed:
@@ -151,31 +163,37 @@ class Lane:
 
     def _perform(self, session: Session, batch: list[_Ticket]) -> None:
         """One batch to its end: every ticket gets an answer or an error."""
-        verbs = [ticket.verb for ticket in batch]
         try:
-            answers = session.apply(verbs)
+            self._commit(session, batch)
         except (OutcomeUnknown, StoreUnavailable) as error:
             self._again(session, batch, error)
         except (StoreFull, SchemaError) as error:
             _deliver(batch, [error] * len(batch))
         except Exception as error:
             if len(batch) == 1:
-                log.error("The store failed at %s: %s", type(verbs[0]).__name__, error)
-                _deliver(batch, [_wrapped(error, verbs[0])])
+                verb = batch[0].verbs[0]
+                log.error("The store failed at %s: %s", type(verb).__name__, error)
+                _deliver(batch, [_wrapped(error, verb)])
                 return
             middle = len(batch) // 2
             self._perform(session, batch[:middle])
             self._perform(session, batch[middle:])
-        else:
-            _deliver(batch, answers)
-            if self._after_commit is not None:
-                self._after_commit(verbs)
+
+    def _commit(self, session: Session, batch: Sequence[_Ticket]) -> None:
+        """One transaction, and the answers to those who wait. Raises if it didn't go through."""
+        verbs = [verb for ticket in batch for verb in ticket.verbs]
+        answers = session.apply(verbs)
+        if len(verbs) > len(batch) or any(ticket.is_group for ticket in batch):
+            answers = _grouped(batch, answers)
+        _deliver(batch, answers)
+        if self._after_commit is not None:
+            self._after_commit(verbs)
 
     def _again(self, session: Session, batch: list[_Ticket], error: StoreError) -> None:
         """The database failed us. Claims fail (the worker looks again); the rest is tried again,
         with the same ids, until it goes through or our patience ends."""
-        claims = [ticket for ticket in batch if isinstance(ticket.verb, Claim)]
-        rest = [ticket for ticket in batch if not isinstance(ticket.verb, Claim)]
+        claims = [ticket for ticket in batch if isinstance(ticket.verbs[0], Claim)]
+        rest = [ticket for ticket in batch if not isinstance(ticket.verbs[0], Claim)]
         _deliver(claims, [error] * len(claims))
         if not rest:
             return
@@ -188,19 +206,27 @@ class Lane:
                 pause = min(pause * 2, 2.0)
             unknown = False
             try:
-                answers = session.apply([ticket.verb for ticket in rest])
+                self._commit(session, rest)
             except (OutcomeUnknown, StoreUnavailable) as again:
                 error = again
             except Exception:
                 self._perform(session, rest)
                 return
             else:
-                _deliver(rest, answers)
-                if self._after_commit is not None:
-                    self._after_commit([ticket.verb for ticket in rest])
                 return
         log.error("Giving up on %d calls: %s", len(rest), error)
         _deliver(rest, [error] * len(rest))
+
+
+def _grouped(tickets: Sequence[_Ticket], answers: Sequence[object]) -> list[object]:
+    """One answer a ticket: a group's is the list of its verbs' answers."""
+    taken = 0
+    found: list[object] = []
+    for ticket in tickets:
+        own = list(answers[taken : taken + len(ticket.verbs)])
+        taken += len(own)
+        found.append(own if ticket.is_group else own[0])
+    return found
 
 
 def _wrapped(error: Exception, verb: Verb) -> BackroomError:

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable, Sequence
 from concurrent.futures import Future
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any, Protocol
 
 from backroom.engine.office import Office
@@ -104,14 +105,21 @@ class Starter:
             for handle, answer in zip(handles, answers, strict=True):
                 handle.created = answer.created
             return handles
-        futures = office.doors.futures([Start(run) for run in runs])
+        if not ready:
+            return []
+        stored = office.doors.together([Start(run) for run in runs])
         handles = [
-            Run[Any](self, each.new.id, each.spec.name, each.spec.signature.output, future)
-            for each, future in zip(ready, futures, strict=True)
+            Run[Any](
+                self,
+                each.new.id,
+                each.spec.name,
+                each.spec.signature.output,
+                office.after(stored, partial(_nth, place)),
+            )
+            for place, each in enumerate(ready)
         ]
         if asyncio._get_running_loop() is None:
-            for handle in handles:
-                handle.wait()
+            stored.result()
         return handles
 
     def _fresh_id(self) -> str:
@@ -209,6 +217,17 @@ class Starter:
 
 
 _PLAIN = (bool, int, float, str, bytes, list, dict, tuple, set, frozenset)
+
+
+def _nth(place: int, answers: list[Any]) -> Future[Any]:
+    """One start's answer out of those of many."""
+    future: Future[Any] = Future()
+    answer = answers[place]
+    if isinstance(answer, BaseException):
+        future.set_exception(answer)
+    else:
+        future.set_result(answer)
+    return future
 
 
 _ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
