@@ -13,6 +13,7 @@ parameters of the function and a type checker can compare them.
 from __future__ import annotations
 
 import functools
+import json
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -27,8 +28,9 @@ from backroom.flows.signature import Signature
 from backroom.flows.waits import ChildWait, to_delay_us, to_microseconds
 from backroom.records import limits
 from backroom.records.errors import InvalidInput, Refused
-from backroom.records.runs import NewRun, StepRow
+from backroom.records.runs import NewRun, Started, StepRow
 from backroom.rules.retry import NO_RETRY, Retry
+from backroom.store.verbs import Start
 
 if TYPE_CHECKING:
     from backroom.flows.handles import Run
@@ -133,7 +135,7 @@ class _Declared(Generic[P, R]):
             run_id=derived_id(scope.context.run.id, address), parent=scope.context,
         )  # fmt: skip
         wait = ChildWait[R](scope, new.id, self.spec.name, self.spec.signature.output)
-        wait.begun = True
+        wait.begun = True  # by `_start_and_wait`
         return _start_and_wait(scope.context, address, new, wait)
 
     def __repr__(self) -> str:
@@ -225,25 +227,26 @@ def _changed(
 def _start_and_wait(
     context: RunContext, address: str, new: NewRun, wait: ChildWait[R]
 ) -> Protocol_[R]:
-    yield from keep_start(context, address, new)
+    row = kept_row(context, address, "start")
+    if row is not None:
+        wait.run_id = json.loads(row.result or "null")
+    elif new.key is None:
+        yield Save(context.saving(start_row(context, address, new, new.id), starts=(new,)))
+    else:
+        # Somebody else's run may hold the key; which one must be known before it can be kept.
+        started: Started = yield Save(Start(new))
+        wait.run_id = started.run_id
+        yield Save(context.saving(start_row(context, address, new, started.run_id)))
     result: R = yield from perform_wait(context, wait)
     return result
 
 
-def keep_start(context: RunContext, address: str, new: NewRun) -> Protocol_[str]:
-    """Store a run and the checkpoint that says so in one commit; the id, also on replay."""
-    row = kept_row(context, address, "start")
-    if row is None:
-        yield Save(start_verb(context, address, new))
-    return new.id
-
-
-def start_verb(context: RunContext, address: str, new: NewRun) -> Any:
+def start_row(context: RunContext, address: str, new: NewRun, run_id: str) -> StepRow:
+    """The checkpoint that says which run was started at an address."""
     now = context.clock()
-    row = StepRow(
-        address, new.flow, "start", "done", f'"{new.id}"', started_at=now, finished_at=now
+    return StepRow(
+        address, new.flow, "start", "done", f'"{run_id}"', started_at=now, finished_at=now
     )
-    return context.saving(row, starts=(new,))
 
 
 def new_run(
@@ -271,10 +274,9 @@ def new_run(
     depth = causing.depth + 1 if causing else 0
     if depth > limits.CHAIN_DEPTH:
         raise Refused(
-            f"Run {causing.id if causing else ''} is the {depth}th in a chain of runs that "
-            "start each other; "
-            f"the limit is {limits.CHAIN_DEPTH}. Look for a loop; loop inside one flow if you "
-            "mean to."
+            f"Run {causing.id if causing else ''} is the {depth}th in a chain of runs that start "
+            f"each other; the limit is {limits.CHAIN_DEPTH}. Look for a loop; loop inside one flow "
+            "if you mean to."
         )
     timeout = options.timeout if options.timeout is not None else spec.timeout
     delay = options.delay

@@ -104,7 +104,7 @@ class Run(Pending["Run[R]"], Generic[R]):
         """
         scope = flow_scope()
         if scope is not None:
-            return ChildWait[R](scope, self.id, self._flow, self._codec)
+            return ChildWait[R](scope, self.id, self._flow, self._codec, started=self)
         return Promise(
             self._starter.ended(self.id, after=self._started),
             self._result_of,

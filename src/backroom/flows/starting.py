@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 from collections.abc import Iterable, Sequence
 from concurrent.futures import Future
@@ -10,12 +11,14 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, Protocol
 
+from backroom.engine.lane import Lane
 from backroom.engine.office import Office
 from backroom.engine.world import derived_id
 from backroom.flows.codec import ANY, Codec
 from backroom.flows.context import RunContext
-from backroom.flows.flow import FlowSpec, Options, Prepared, new_run, start_verb
+from backroom.flows.flow import FlowSpec, Options, Prepared, new_run, start_row
 from backroom.flows.handles import Run
+from backroom.flows.replay import kept_row
 from backroom.flows.scope import FlowScope, StepScope, current
 from backroom.flows.steps import check_name
 from backroom.flows.transactions import database_connection
@@ -84,12 +87,20 @@ class Starter:
         """The start is a checkpoint: stored in one commit with the run, found again on replay."""
         context = scope.context
         address = scope.address(f"start {spec.name}", options.key)
+        kept = kept_row(context, address, "start")
+        if kept is not None:
+            return Run(self, json.loads(kept.result or "null"), spec.name, spec.signature.output)
         run_id = derived_id(context.run.id, address)
-        if address in context.kept:
-            return Run(self, run_id, spec.name, spec.signature.output)
         new = self.new_run(spec, options, args, kwargs, run_id=run_id, parent=context)
-        future: Future[Any] = self._office().main.future(start_verb(context, address, new))
-        run: Run[Any] = Run(self, new.id, spec.name, spec.signature.output, future)
+        main = self._office().main
+        if new.key is None:
+            row = start_row(context, address, new, run_id)
+            future: Future[Any] = main.future(context.saving(row, starts=(new,)))
+        else:
+            # Somebody else's run may hold the key; which one must be known before it can be kept.
+            future = main.future(Start(new))
+            future.add_done_callback(partial(_keep_holder, main, context, address, new))
+        run: Run[Any] = Run(self, run_id, spec.name, spec.signature.output, future)
         return run if asyncio._get_running_loop() is not None else run.wait()
 
     def start_many(self, prepared: Iterable[Prepared[Any]], on: Any) -> list[Run[Any]]:
@@ -217,6 +228,16 @@ class Starter:
 
 
 _PLAIN = (bool, int, float, str, bytes, list, dict, tuple, set, frozenset)
+
+
+def _keep_holder(
+    main: Lane, context: RunContext, address: str, new: NewRun, done: Future[Any]
+) -> None:
+    """Keep which run holds the key. Nobody waits for this: until it is kept, a replay asks
+    again."""
+    if done.exception() is None:
+        row = start_row(context, address, new, done.result().run_id)
+        main.post(context.saving(row))
 
 
 def _nth(place: int, answers: list[Any]) -> Future[Any]:

@@ -165,25 +165,48 @@ class EventWait(Wait[T]):
 
 
 class ChildWait(Wait[T]):
-    """Waits for the end of another run, a child or not."""
+    """Waits for the end of another run, a child or not.
+
+    `started`: the handle of a run whose start may still be under way; only then its id is sure.
+    """
 
     kind = "child"
 
-    def __init__(self, scope: FlowScope, run_id: str, flow: str, codec: Codec) -> None:
+    def __init__(
+        self,
+        scope: FlowScope,
+        run_id: str,
+        flow: str,
+        codec: Codec,
+        started: Pending[Any] | None = None,
+    ) -> None:
         super().__init__(scope, f"result {flow}")
-        self._run_id = run_id
+        self.run_id = run_id
         self._flow = flow
         self._codec = codec
+        self._started = started
+
+    def __await__(self) -> Generator[Any, Any, T]:
+        self.begun = True
+        if self._started is not None:
+            self.run_id = (yield from self._started.__await__()).id
+        return (yield from super().__await__())
+
+    def wait(self, timeout: float | None = None) -> T:
+        self.begun = True
+        if self._started is not None:
+            self.run_id = self._started.wait().id
+        return super().wait(timeout)
 
     def look(self, context: RunContext) -> Found | None:
-        run = context.ended.get(self._run_id)
+        run = context.ended.get(self.run_id)
         if run is None:
             return None
         good = run.state is State.SUCCEEDED
         ended_at = run.finished_at or context.now
         row = StepRow(
             self.address,
-            self._run_id,
+            self.run_id,
             "child",
             "done" if good else "failed",
             run.result if good else None,
@@ -194,7 +217,7 @@ class ChildWait(Wait[T]):
         return Found(ended_at, row)
 
     def rows(self, context: RunContext) -> tuple[WaitRow, ...]:
-        return (self.row("child", self._run_id),)
+        return (self.row("child", self.run_id),)
 
     def decode(self, text: str) -> T:
         value: T = self._codec.decode(text)
@@ -202,7 +225,7 @@ class ChildWait(Wait[T]):
 
     def failure(self, row: StepRow) -> Exception:
         kept = json.loads(row.error or "{}")
-        return ended_badly(_ended_run(self._run_id, self._flow, kept))
+        return ended_badly(_ended_run(self.run_id, self._flow, kept))
 
 
 class First(Wait[T]):
