@@ -57,8 +57,12 @@ class Signature:
             for name in self._order:
                 hint = hints.get(name, Any)
                 fields[name] = hint if name in self._required else typing.NotRequired[hint]
-            shape: Any = cast("Any", TypedDict)(f"{self.name} input", fields)
-            shape.__pydantic_config__ = {"extra": "forbid", "arbitrary_types_allowed": False}
+            # The name is for errors ("the input of ship doesn't fit its parameters"), the title for
+            # people who are shown the schema.
+            shape: Any = cast("Any", TypedDict)("its parameters", fields)
+            shape.__pydantic_config__ = {
+                "title": f"{self.name} input", "extra": "forbid", "arbitrary_types_allowed": False,
+            }  # fmt: skip
             self._input = Codec(shape, owner=f"the input of {self.name}")
         return self._input
 

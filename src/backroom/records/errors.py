@@ -135,7 +135,7 @@ class RunNotFound(Refused):
         self.run_id = run_id
         super().__init__(
             f"There is no run {run_id}. Check the id, and that this program uses the database "
-            "the run was started in; finished runs are removed after their retention."
+            "the run was started in."
         )
 
 
