@@ -17,6 +17,9 @@ from tests.docs.pages import PAGES, Block, blocks, name_of
 
 RUNNING = [p for p in PAGES if any(b.kind in ("python", "sql") for b in blocks(p.read_text()))]
 
+# The pages whose examples wake each other: events, children, starts beside a worker.
+WAKING = [page for page in RUNNING if page.stem in ("README", "waiting", "parallel-work")]
+
 
 @pytest.fixture
 def page_module(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
@@ -49,7 +52,7 @@ def test_the_examples_of_a_page_run(
     run_page(page, page_module, place, capsys)
 
 
-@pytest.mark.parametrize("page", RUNNING, ids=name_of)
+@pytest.mark.parametrize("page", WAKING, ids=name_of)
 def test_the_examples_run_with_every_doorbell_cut_off(
     page: Path,
     page_module: ModuleType,
