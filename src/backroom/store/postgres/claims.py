@@ -45,6 +45,7 @@ def claim(sql: Sql, verbs: Sequence[tuple[int, Claim]], answers: Answers) -> Ite
             "worker": verb.worker,
         }
         yield Statement(text, values, taken(place, answers))
+        yield Statement(sql["next_due"], lines(queues), due(place, verb.limit, answers))
 
 
 def lines(queues: Sequence[str]) -> dict[str, object]:
@@ -75,16 +76,13 @@ def taken(place: int, answers: Answers) -> Callable[[Sequence[Row]], None]:
 
 
 def complete(sql: Sql, verbs: Sequence[tuple[int, Claim]], answers: Answers) -> Iterator[Statement]:
-    """The statements after the commit: the preload, and when an idle worker will have work."""
-    for place, verb in verbs:
+    """The statements after the commit."""
+    for place, _ in verbs:
         claims = answers[place]
         assert isinstance(claims, Claims)
         again = [run.id for run in claims.runs if run.attempt > 1]
         if again:
             yield from preload(sql, again, place, answers)
-        if len(claims.runs) < verb.limit:
-            values = lines(tuple(dict.fromkeys(verb.queues)))
-            yield Statement(sql["next_due"], values, due(place, answers))
 
 
 def preload(sql: Sql, ids: Sequence[str], place: int, answers: Answers) -> Iterator[Statement]:
@@ -119,11 +117,14 @@ def preload(sql: Sql, ids: Sequence[str], place: int, answers: Answers) -> Itera
     yield Statement(sql["ended_children_of"], of_ids, last)
 
 
-def due(place: int, answers: Answers) -> Callable[[Sequence[Row]], None]:
+def due(place: int, limit: int, answers: Answers) -> Callable[[Sequence[Row]], None]:
+    """When more will be due, for a worker that has got all there is."""
+
     def take(rows: Sequence[Row]) -> None:
         claims = answers[place]
         assert isinstance(claims, Claims)
         at = rows[0][0]
-        answers[place] = replace(claims, next_due_at=None if at == FOREVER else at)
+        if len(claims.runs) < limit and at != FOREVER:
+            answers[place] = replace(claims, next_due_at=at)
 
     return take

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from backroom.store.postgres.driver import psycopg
 from backroom.store.postgres.faults import fault
+from backroom.store.postgres.pipeline import Pipeline
 
 if TYPE_CHECKING:
     from psycopg import Connection
@@ -59,6 +60,7 @@ class Link:
         self.address = address
         self.pid = 0
         self.open: Connection[tuple[Any, ...]] | None = None
+        self.pipe: Pipeline | None = None
 
     def connection(self) -> Connection[tuple[Any, ...]]:
         """The open connection, or a new one. Raises StoreUnavailable."""
@@ -70,7 +72,15 @@ class Link:
         if self.open is None:
             self.open = self.address.connect()
             self.pid = os.getpid()
+            self.pipe = None
         return self.open
+
+    def pipeline(self) -> Pipeline:
+        """A pipeline on the open connection, or on a new one. Raises StoreUnavailable."""
+        connection = self.connection()
+        if self.pipe is None:
+            self.pipe = Pipeline(connection, self.address.prepare_threshold)
+        return self.pipe
 
     def drop(self) -> None:
         """Close the connection; the next call opens another."""
@@ -81,6 +91,9 @@ class Link:
     def recover(self) -> None:
         """After an error: roll back what is open; a connection that can't do that is dropped."""
         if self.open is None:
+            return
+        if self.open.pgconn.pipeline_status:
+            self.drop()  # it broke in the middle of something
             return
         try:
             self.open.rollback()

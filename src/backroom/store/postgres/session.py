@@ -11,7 +11,6 @@ from backroom.store.postgres.batch import Batch
 from backroom.store.postgres.driver import psycopg
 from backroom.store.postgres.faults import LOCK_TIMEOUT, fault, is_passing, is_pooled, sqlstate
 from backroom.store.postgres.link import Link
-from backroom.store.postgres.pipeline import send
 from backroom.store.postgres.statement import Sql, Statement
 from backroom.store.verbs import Cancel, Emit, Reschedule, RetryRun, Start, Verb
 
@@ -50,9 +49,9 @@ class PostgresSession:
     def transact(self, statements: Iterable[Statement]) -> None:
         """One transaction in one round trip. An error leaves the session ready for the next one."""
         self.committing = False
-        connection = self.link.connection()
+        pipeline = self.link.pipeline()
         try:
-            send(connection, self.framed(statements))
+            pipeline.send(self.framed(statements))
         except BaseException:
             self.link.recover()
             raise
