@@ -179,7 +179,11 @@ class Backroom:
 
     def override(self, **settings: Any) -> None:
         """Settings that go before all others, as the command line's do. None: not given."""
-        given = {name: value for name, value in settings.items() if value is not None}
+        given = {
+            name: value
+            for name, value in settings.items()
+            if value is not None and value != self._given.get(name)
+        }
         if given and self._office is not None:
             raise Refused(
                 f"The database is open already, so {', '.join(given)} can't be changed any more. "

@@ -6,20 +6,19 @@ Without a terminal nothing is cut off, so that output can be searched and piped.
 from __future__ import annotations
 
 import json
+import shutil
 import sys
+import unicodedata
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from backroom.records.runs import FOREVER
 from backroom.records.states import State
 
-if TYPE_CHECKING:
-    from rich.console import Console
-
-__all__ = ["ago", "console", "iso", "print_json", "print_table", "stored", "styled", "took"]
+__all__ = ["ago", "iso", "print_json", "print_table", "stored", "styled", "took"]
 
 COLOURS = {
     State.SUCCEEDED: "green", State.FAILED: "red", State.CANCELLED: "bright_black",
@@ -28,55 +27,47 @@ COLOURS = {
 }  # fmt: skip
 
 
-def console() -> Console:
-    from rich.console import Console
-
-    found = Console(highlight=False, soft_wrap=not sys.stdout.isatty())
-    return found
-
-
 def print_json(value: Any) -> None:
     click.echo(json.dumps(value, indent=2, ensure_ascii=False, default=str))
 
 
 def print_table(heads: Sequence[str], rows: Iterable[Sequence[str]], *, last: str = "") -> None:
-    """Columns, two spaces apart. `last`: a head whose column takes what width is left.
+    """Columns, two spaces apart. `last`: the last head, if its column takes what width is left.
 
-    In a terminal the last column is cut to the width; the others are never cut.
+    In a terminal that column is cut to the width; the others are never cut.
     """
-    table = [[*row] for row in rows]
-    shown = list(heads)
-    widths = [
-        max(len(head), *(len(plain(row[i])) for row in table), 0) if table else len(head)
-        for i, head in enumerate(shown)
-    ]
-    out = console()
-    if last and out.is_terminal:
-        room = out.width - sum(widths[:-1]) - 2 * (len(widths) - 1)
+    table = [[head.upper() for head in heads], *([*row] for row in rows)]
+    widths = [max(width(row[i]) for row in table) for i in range(len(heads))]
+    if last and sys.stdout.isatty():
+        room = shutil.get_terminal_size().columns - sum(widths[:-1]) - 2 * (len(widths) - 1)
         if room < 12:  # no use; rather no column than a torn one
-            shown, widths = shown[:-1], widths[:-1]
-            table = [row[:-1] for row in table]
+            widths, table = widths[:-1], [row[:-1] for row in table]
         else:
             table = [[*row[:-1], shortened(row[-1], room)] for row in table]
-            widths[-1] = min(widths[-1], room)
-    click.secho(aligned([head.upper() for head in shown], widths), bold=True)
-    for row in table:
-        click.echo(aligned(row, widths))
+    for i, row in enumerate(table):
+        line = aligned(row, widths)
+        click.echo(click.style(line, bold=True) if i == 0 else line)
 
 
 def aligned(row: Sequence[str], widths: Sequence[int]) -> str:
-    cells = [
-        cell + " " * (width - len(plain(cell))) for cell, width in zip(row, widths, strict=True)
-    ]
+    cells = [cell + " " * (room - width(cell)) for cell, room in zip(row, widths, strict=True)]
     return "  ".join(cells).rstrip()
 
 
-def plain(cell: str) -> str:
-    return click.unstyle(cell)
+def width(cell: str) -> int:
+    """How many columns of a terminal a text takes: some signs take two."""
+    plain = click.unstyle(cell)
+    if plain.isascii():
+        return len(plain)
+    return sum(1 + (unicodedata.east_asian_width(sign) in "WF") for sign in plain)
 
 
-def shortened(text: str, chars: int) -> str:
-    return text if len(text) <= chars else text[: chars - 1] + "…"
+def shortened(text: str, columns: int) -> str:
+    if width(text) <= columns:
+        return text
+    while width(text) > columns - 1:
+        text = text[:-1]
+    return text + "…"
 
 
 def styled(state: State) -> str:

@@ -1,0 +1,41 @@
+"""The application of the terminal's tests."""
+
+from __future__ import annotations
+
+import logging
+from decimal import Decimal
+
+from backroom import Backroom, Retry, progress, step, wait_for_event
+
+app = Backroom()
+log = logging.getLogger("shop")
+
+
+@step
+async def weigh(item: str) -> int:
+    log.info("weighing")
+    return len(item)
+
+
+@step(retry=Retry(attempts=2, delay_seconds=0.01))
+async def charge(amount: Decimal) -> str:
+    raise RuntimeError(f"no money: {amount}")
+
+
+@app.flow(key="order")
+async def ship(order: str, copies: int = 1) -> dict[str, int]:
+    log.info("shipping")
+    return {"weight": await weigh(order) * copies}
+
+
+@app.flow
+async def pay(amount: Decimal) -> str:
+    progress(0.5, status="half way")
+    await weigh("purse")
+    return await charge(amount)
+
+
+@app.flow
+async def ask(question: str) -> str:
+    await weigh(question)
+    return await wait_for_event("answer", str)
