@@ -14,6 +14,9 @@ the engine brings the news about it.
     leaf enters a wait ── busy > 0 ──▶ waits in memory, recorded; news wakes it
                        └─ busy = 0 ──▶ Parked(all waits)
 
+What an author runs in tasks of his own counts as a leaf too while it is inside a step or a wait;
+nobody knows what else such tasks do, so beside them the body counts as busy and nothing parks.
+
 Unwinding runs `finally` blocks and `__exit__` methods, and they run again in the next attempt: what
 must happen once belongs in a step. A flow that swallows the cancellation changes nothing: its
 ending is decided, every further step or wait unwinds again, and what it returns is ignored.
@@ -92,6 +95,7 @@ class RunContext:
         self._busy = 1
         self._blocked: list[Blocked] = []
         self._taken: set[str] = set()
+        self._passed: dict[str, StepRow] = {}  # timers that are over, not yet kept as such
         self._functions: dict[str, Callable[..., Any]] = {}
         self.overdue: dict[str, threading.Thread] = {}  # bodies that outlived their time-out
 
@@ -105,11 +109,13 @@ class RunContext:
         """Leave the flow if its ending is decided."""
         if self.ending is not None:
             self.unwind()
-        if len(self.kept) >= limits.STEPS:
+
+    def room_for(self, address: str) -> None:
+        """Refuse one checkpoint too many. What is kept is found again, limit or not."""
+        if len(self.kept) >= limits.STEPS and address not in self.kept:
             raise Refused(
                 f"Run {self.run.id} has {limits.STEPS:,} checkpoints, the limit of one run. "
-                "Hand the "
-                "rest of the work to a child run."
+                "Hand the rest of the work to a child run."
             )
 
     def unwind(self) -> NoReturn:
@@ -122,6 +128,19 @@ class RunContext:
         self.kept[row.address] = row
         clears, self.suspicious = self.suspicious, False
         return SaveStep(self.run.id, self.run.attempt, row, clears_starts=clears, **extra)
+
+    def passed(self, address: str) -> None:
+        """A timer is over. Its wait row is due and says so until the run parks, when the row goes:
+        the checkpoint is written then, in the same transaction."""
+        now = self.clock()
+        row = StepRow(address, "sleep", "timer", "done", started_at=now, finished_at=now)
+        self._passed[address] = row
+
+    def keep_passed(self) -> None:
+        """The run ends and its wait rows go; a person may still retry it, and it won't sleep
+        again."""
+        for row in self._passed.values():
+            self.desk.post(self.saving(row))
 
     def not_kept(self, error: LeaseLost | StoreError) -> NoReturn:
         """A write was refused or failed: leave. Without the lease another attempt has the run;
@@ -187,6 +206,27 @@ class RunContext:
         else:
             self._park_if_idle()
 
+    def withdraw(self, blocked: Blocked) -> None:
+        """The author's own code cancelled a leaf inside a wait: it is busy again."""
+        with self._lock:
+            if blocked in self._blocked:
+                self._blocked.remove(blocked)
+                self._busy += 1
+
+    def stay_for(self, address: str) -> None:
+        """A body that outlived its time-out still runs: stay in memory until it returns, since the
+        next try has to wait for it."""
+        thread = self.overdue.get(address)
+        if thread is None or not thread.is_alive():
+            return
+        self.fork(2)
+
+        def watch() -> None:
+            thread.join()
+            self.branch_ended(1)
+
+        threading.Thread(target=watch, name="backroom-overdue", daemon=True).start()
+
     def leave(self) -> None:
         """The leaf goes on; `news` has counted it as busy again already."""
         if self.ending is not None:
@@ -224,8 +264,10 @@ class RunContext:
         with self._lock:
             if self._busy or self.ending is not None or not self._blocked:
                 return
-            rows = tuple(row for leaf in self._blocked for row in leaf.rows)
-        self.end(Parked(rows))
+            rows = {row.address: row for leaf in self._blocked for row in leaf.rows}
+            # Decided under the lock: a leaf that news woke after this sees it and unwinds.
+            self.ending = Parked(tuple(rows.values()), tuple(self._passed.values()))
+        self.end(self.ending)
 
     def news(self, now: int, mail: Sequence[Mail], ended: Sequence[RunRow]) -> None:
         """What the engine has seen of our waits. Wakes the leaves that may go on."""

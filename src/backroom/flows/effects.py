@@ -14,7 +14,7 @@ from contextvars import copy_context
 from typing import Any, Protocol, TypeVar
 
 from backroom.flows.context import Blocked, RunContext
-from backroom.flows.scope import StepScope, current
+from backroom.flows.scope import FlowScope, StepScope, current, here
 from backroom.records.errors import LeaseLost, StoreError, TimedOut
 from backroom.store.verbs import Verb
 
@@ -34,6 +34,22 @@ Protocol_ = Generator[Effect, Any, T]
 
 async def drive(context: RunContext, protocol: Protocol_[T]) -> T:
     """Perform a protocol's effects in this task."""
+    scope = current.get()
+    if isinstance(scope, FlowScope) and scope.owner is not here():
+        return await _drive_in_foreign_task(context, protocol)
+    return await _drive(context, protocol)
+
+
+async def _drive_in_foreign_task(context: RunContext, protocol: Protocol_[T]) -> T:
+    """The author awaits a call in a task of his own: one leaf more, beside the body."""
+    context.fork(2)
+    try:
+        return await _drive(context, protocol)
+    finally:
+        context.branch_ended(1)
+
+
+async def _drive(context: RunContext, protocol: Protocol_[T]) -> T:
     try:
         effect = next(protocol)
         while True:
@@ -101,7 +117,11 @@ class Block:
     async def run(self, context: RunContext) -> None:
         blocked = self._make()
         context.enter(blocked)
-        await blocked.sleep()
+        try:
+            await blocked.sleep()
+        except BaseException:
+            context.withdraw(blocked)
+            raise
         context.leave()
 
     def run_in_thread(self, context: RunContext) -> None:

@@ -67,7 +67,9 @@ class FlowPerformance:
         if outcome is None:
             outcome = await self._call(arguments)
         if isinstance(outcome, Failed | Cancelled) and has_undos(context):
-            return await self._undo(outcome)
+            outcome = await self._undo(outcome)
+        if isinstance(outcome, Failed | Cancelled | NeedsAttention):
+            context.keep_passed()
         return outcome
 
     async def _call(self, arguments: dict[str, Any]) -> Outcome:

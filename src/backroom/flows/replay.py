@@ -97,10 +97,12 @@ def perform_step(
             if spec.otherwise is not None:
                 try:
                     value = yield spec.invoke(spec.otherwise, args, kwargs, address, tries)
-                    yield record("done", spec.codec.encode(value), None)
-                    return value
+                    result = spec.codec.encode(value)
                 except Exception as second:
                     failure = second
+                else:
+                    yield record("done", result, None)
+                    return value
             yield record("failed", None, as_json(failure))
             raise failed_step(context.kept[address]) from failure
         try:
@@ -117,6 +119,7 @@ def _pause(
     context: RunContext, name: str, address: str, tries: int, *, delay_us: int
 ) -> Protocol_[None]:
     """A backoff that survives parking. Each has a row of its own, kept with the time it ends at."""
+    context.stay_for(address)
     row = WaitRow(f"{address}:retry{tries}", "retry", name, delay_us=delay_us)
     while not context.is_due(row.address):
         kept = context.waits.get(row.address, row)
@@ -146,6 +149,7 @@ def perform_wait(context: RunContext, wait: Wait[Any]) -> Protocol_[Any]:
         if found.keeps.state == "failed":
             raise wait.failure(found.keeps)
         return _decoded(context, wait.decode, found.keeps.result, wait.address)
+    context.passed(wait.address)
     return None
 
 

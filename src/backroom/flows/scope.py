@@ -41,12 +41,18 @@ class FlowScope:
     def address(self, name: str, key: str | None = None) -> str:
         """The address of the call that is being made now."""
         self.context.check()
-        if key is not None:
-            if len(key) > limits.KEY_CHARS:
-                raise Refused(
-                    f"The key of {name} has {len(key)} characters; at most {limits.KEY_CHARS}."
-                )
-            return keyed(self.path, name, key)
+        address = self._keyed(name, key) if key is not None else self._numbered(name)
+        self.context.room_for(address)
+        return address
+
+    def _keyed(self, name: str, key: str) -> str:
+        if len(key) > limits.KEY_CHARS:
+            raise Refused(
+                f"The key of {name} has {len(key)} characters; at most {limits.KEY_CHARS}."
+            )
+        return keyed(self.path, name, key)
+
+    def _numbered(self, name: str) -> str:
         if self.owner is not here() and not self._from_own_thread():
             raise AmbiguousStep(name)
         number = self._counts.get(name, 0) + 1

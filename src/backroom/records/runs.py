@@ -61,7 +61,8 @@ class Started:
 class StepRow:
     """A checkpoint, or the record of a step that is still trying.
 
-    kind:   step, event, child, first, gather, start (a run started by the flow), value
+    kind:   step, timer, event, child, first, start (a run started by the flow), undo (registered),
+            rollback (the run only goes backwards)
     state:  done, failed (final), trying (tries so far failed; no result yet)
     error:  JSON text {"kind", "message", "traceback"?}
     """
