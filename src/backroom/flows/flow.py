@@ -274,7 +274,7 @@ def new_run(
     depth = causing.depth + 1 if causing else 0
     if depth > limits.CHAIN_DEPTH:
         raise Refused(
-            f"Run {causing.id if causing else ''} is the {depth}th in a chain of runs that start "
+            f"Run {causing.id if causing else ''} is number {depth} in a chain of runs that start "
             f"each other; the limit is {limits.CHAIN_DEPTH}. Look for a loop; loop inside one flow "
             "if you mean to."
         )
