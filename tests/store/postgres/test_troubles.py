@@ -12,11 +12,18 @@ from urllib.parse import urlsplit
 import psycopg
 import pytest
 
-from backroom.records.errors import Busy, Contended, OutcomeUnknown, SchemaError, StoreUnavailable
+from backroom.records.errors import (
+    Busy,
+    Contended,
+    OutcomeUnknown,
+    SchemaError,
+    StoreError,
+    StoreUnavailable,
+)
 from backroom.records.runs import Started
 from backroom.store.postgres import PostgresStore
-from backroom.store.verbs import Start
-from tests.store.desk import Desk
+from backroom.store.verbs import Park, Start
+from tests.store.desk import Desk, event
 from tests.store.postgres.waiting import until_blocked
 
 KILL_OURS = (
@@ -117,7 +124,7 @@ FORKS = """
 import os, sys
 from backroom.records.runs import NewRun
 from backroom.store.postgres import PostgresStore
-from backroom.store.verbs import Start
+from backroom.store.verbs import Park, Start
 store = PostgresStore(sys.argv[1])
 session = store.session()
 def start(number):
@@ -162,3 +169,36 @@ def test_a_migration_killed_in_the_middle_leaves_nothing_half_done(
     assert half.schema_version() is None
     assert len(half.migrate()) == 2
     half.check_schema()
+
+
+@pytest.mark.parametrize("bad", ["\0", "\ud800"], ids=["NUL", "half a surrogate pair"])
+def test_a_text_that_is_none_is_refused_and_harms_nothing(desk: Desk, bad: str) -> None:
+    with pytest.raises(StoreError, match="nothing of this batch was stored"):
+        desk.session.apply([Start(desk.new()), Start(desk.new(input=bad))])
+    desk.start()
+    assert len(desk.reader.runs()) == 1
+
+
+def test_a_migration_elsewhere_costs_prepared_statements_one_retry(desk: Desk) -> None:
+    for _ in range(8):
+        desk.claims()
+    desk.query("ALTER TABLE {b}live ALTER COLUMN failures TYPE bigint")
+    run_id = desk.start()
+    assert [run.id for run in desk.claims().runs] == [run_id]
+
+
+def test_the_servers_default_isolation_is_not_ours(desk: Desk, postgres_dsn: str) -> None:
+    """An event that comes while a parking run waits for the lock is seen after it."""
+    name = urlsplit(postgres_dsn).path.removeprefix("/")
+    desk.query(f"ALTER DATABASE {name} SET default_transaction_isolation = 'serializable'")
+    run = desk.started_and_claimed()
+    session = desk.store.session()
+    with psycopg.connect(desk.database) as emitter, ThreadPoolExecutor(1) as thread:
+        emitter.isolation_level = psycopg.IsolationLevel.READ_COMMITTED
+        desk.store.emit_on(emitter, run.id, "event", "go", "{}")
+        parking = thread.submit(session.apply, [Park(run.id, run.attempt, (event("go"),))])
+        until_blocked(desk.database)
+        emitter.commit()
+        assert parking.result() == [None]
+    session.close()
+    assert [claimed.id for claimed in desk.claims().runs] == [run.id]

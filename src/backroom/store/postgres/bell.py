@@ -15,7 +15,6 @@ a worker's event loop only ever sees a local socket, which stays the same over r
 from __future__ import annotations
 
 import os
-import select
 import socket
 import threading
 from collections.abc import Callable
@@ -25,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 from backroom.records.errors import StoreError
 from backroom.store.postgres.driver import psycopg
 from backroom.store.postgres.link import Address, Link
+from backroom.store.postgres.ready import ready
 
 if TYPE_CHECKING:
     from psycopg import Connection
@@ -182,16 +182,13 @@ class PostgresBell:
 
     def listens(self) -> bool:
         """One round: wait for a notification, or for the time to connect again. False: the end."""
-        poll = select.poll()
-        poll.register(self.far, select.POLLIN)
+        end = self.far.fileno()
         if self.connection is None:
-            if poll.poll(self.waiting_ms):
+            if ready([end], ms=self.waiting_ms):
                 return False
             self.reconnect()
             return True
-        poll.register(self.connection.fileno(), select.POLLIN)
-        ready = dict(poll.poll())
-        if self.far.fileno() in ready:
+        if end in ready([end, self.connection.fileno()]):
             return False
         self.take_in(self.connection)
         return True

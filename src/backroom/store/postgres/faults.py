@@ -17,7 +17,15 @@ from backroom.records.errors import (
     StoreUnavailable,
 )
 
-__all__ = ["LOCK_TIMEOUT", "breaks_connection", "fault", "is_passing", "is_pooled", "sqlstate"]
+__all__ = [
+    "LOCK_TIMEOUT",
+    "PLAN_CHANGED",
+    "breaks_connection",
+    "fault",
+    "is_passing",
+    "is_pooled",
+    "sqlstate",
+]
 
 LOCK_TIMEOUT = "55P03"
 DEADLOCK = "40P01"

@@ -73,6 +73,9 @@ class Fence:
                 ending.add(verb.run_id)
             elif isinstance(verb, Fenced | Emit | RetryRun | Reschedule):
                 concerned.add(verb.run_id)
+            if isinstance(verb, Park):
+                # No run that is waited for may end between our look at it and our parking.
+                concerned.update(wait.name for wait in verb.waits if wait.kind == "child")
         ids = id_array(filter(valid_id, concerned))
         if ending or going:
             values = {

@@ -7,13 +7,13 @@ over one socket end in garbage, so a child finds a closed link and opens its own
 from __future__ import annotations
 
 import os
-import select
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from backroom.store.postgres.driver import psycopg
 from backroom.store.postgres.faults import fault
 from backroom.store.postgres.pipeline import Pipeline
+from backroom.store.postgres.ready import ready
 
 if TYPE_CHECKING:
     from psycopg import Connection
@@ -115,6 +115,4 @@ def is_dead(connection: Connection[tuple[Any, ...]]) -> bool:
     """
     if connection.closed:
         return True
-    poll = select.poll()
-    poll.register(connection.fileno(), select.POLLIN)
-    return bool(poll.poll(0))
+    return bool(ready([connection.fileno()], ms=0))

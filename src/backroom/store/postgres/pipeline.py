@@ -11,7 +11,6 @@ What a cursor does for us besides is done by hand here: named values, prepared s
 from __future__ import annotations
 
 import re
-import select
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache
 from itertools import count
@@ -19,6 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from backroom.records.errors import StoreError
 from backroom.store.postgres.driver import psycopg
+from backroom.store.postgres.ready import ready
 from backroom.store.postgres.statement import Row, Statement
 
 if TYPE_CHECKING:
@@ -63,18 +63,17 @@ class Pipeline:
         self.uses: dict[Text, int] = {}
         self.prepared: dict[Text, bytes] = {}
         self.numbers = count(1)
-        self.poll = select.poll()
 
     def send(self, statements: Iterable[Statement]) -> None:
         """Execute the statements and hand each its rows. Raises what psycopg raises; then the
         connection may stand inside a failed transaction."""
-        ready = [(positional(s.sql), s) for s in statements]
-        encoded = [(text, values(text, s), s.take) for text, s in ready]
+        texts = [(positional(s.sql), s) for s in statements]
+        sending = [(text, values(text, s), s.take) for text, s in texts]
         fresh: list[Text] = []
         pgconn = self.pgconn
         pgconn.enter_pipeline_mode()
         takes: list[Take | None] = []
-        for text, given, take in encoded:
+        for text, given, take in sending:
             name = self.prepared.get(text)
             if name is None and self.worth_preparing(text):
                 name = self.prepared[text] = b"backroom_%d" % next(self.numbers)
@@ -131,11 +130,9 @@ class Pipeline:
         """Send what can be sent and wait for what comes. Both at once: a server whose answers
         nobody takes stops reading."""
         pgconn = self.pgconn
-        events = select.POLLIN | (select.POLLOUT if pgconn.flush() else 0)
-        self.poll.register(pgconn.socket, events)
-        ((_, ready),) = self.poll.poll()
-        if ready & ~select.POLLOUT:
-            pgconn.consume_input()
+        socket = pgconn.socket
+        ready([socket], [socket] if pgconn.flush() else [])
+        pgconn.consume_input()  # nothing there to take in is fine
 
 
 def values(text: Text, statement: Statement) -> list[bytes | None]:
@@ -152,4 +149,10 @@ def encoded(value: object) -> bytes | None:
             "A value has a NUL character, which PostgreSQL can't keep. Remove it, or encode the "
             "value; nothing of this batch was stored."
         )
-    return text.encode()
+    try:
+        return text.encode()
+    except UnicodeEncodeError as error:
+        raise StoreError(
+            "A value has half of a surrogate pair, which is no Unicode text. Remove it, or encode "
+            "the value; nothing of this batch was stored."
+        ) from error

@@ -107,11 +107,10 @@ class PostgresReader:
             try:
                 return connection.execute(self.sql[name], values, prepare=prepare).fetchall()
             except pg.Error as error:
-                self.link.drop()
+                again = is_passing(error) or is_pooled(error) or connection.closed
                 if is_pooled(error):
                     self.link.address.prepare_threshold = None
-                elif last or not (is_passing(error) or connection.closed):
-                    raise fault(error) from error
-                if last:
+                self.link.drop()
+                if last or not again:
                     raise fault(error) from error
         raise AssertionError("the second try returns or raises")

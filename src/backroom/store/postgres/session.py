@@ -9,7 +9,14 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from backroom.records.errors import Busy, OutcomeUnknown, StoreError
 from backroom.store.postgres.batch import Batch
 from backroom.store.postgres.driver import psycopg
-from backroom.store.postgres.faults import LOCK_TIMEOUT, fault, is_passing, is_pooled, sqlstate
+from backroom.store.postgres.faults import (
+    LOCK_TIMEOUT,
+    PLAN_CHANGED,
+    fault,
+    is_passing,
+    is_pooled,
+    sqlstate,
+)
 from backroom.store.postgres.link import Link
 from backroom.store.postgres.statement import Sql, Statement
 from backroom.store.verbs import Cancel, Emit, Reschedule, RetryRun, Start, Verb
@@ -84,6 +91,8 @@ class PostgresSession:
             self.link.address.prepare_threshold = None
             self.link.drop()
             return True
+        if sqlstate(error) == PLAN_CHANGED:
+            self.link.drop()  # with all that was prepared on it
         return is_passing(error)
 
     def close(self) -> None:

@@ -116,6 +116,8 @@ CREATE TABLE backroom.wait (
     vacuum_truncate = off
 );
 
+CREATE INDEX wait_child ON backroom.wait (name, run_id) WHERE kind = 'child';
+
 -- An event's id comes from outside (a sender's idempotency key may make it), so it is text.
 CREATE TABLE backroom.event (
     run_id      uuid NOT NULL,

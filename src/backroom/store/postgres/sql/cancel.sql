@@ -1,9 +1,9 @@
 -- Cancels runs with all that live below them. `ids`: the runs themselves, or (itself = false) runs
 -- that this very transaction has ended (their results' xmin tells), whose children are to go. A run
 -- that is held is marked for its worker; one with registered undos is marked and woken, to go
--- backwards; any other ends here and wakes its parent, unless that one goes as well. The rows are
--- looked up by id again, since what came while we waited for the first lock of this transaction is
--- locked only here, and may have moved.
+-- backwards; any other ends here and wakes whoever waits for it, unless that one goes as well. The
+-- rows are looked up by id again, since what came while we waited for the first lock of this
+-- transaction is locked only here, and may have moved.
 WITH RECURSIVE asked AS MATERIALIZED (
     SELECT unnest(%(ids)s::uuid[]) AS id
 ), tree (id) AS (
@@ -60,17 +60,18 @@ WITH RECURSIVE asked AS MATERIALIZED (
     FROM ended AS e
 ), forgotten AS (
     DELETE FROM backroom.wait AS w WHERE w.run_id = ANY (ARRAY(SELECT e.id FROM ended AS e))
+), waiting AS MATERIALIZED (
+    SELECT l.id FROM backroom.live AS l
+    WHERE l.state || '' = 'waiting' AND l.id = ANY (ARRAY(
+        SELECT w.run_id FROM ended AS e
+        CROSS JOIN LATERAL (
+            SELECT w.run_id FROM backroom.wait AS w
+            WHERE w.kind = 'child' AND w.name = e.id::text OFFSET 0
+        ) AS w
+        WHERE w.run_id <> ALL (ARRAY(SELECT k.id FROM locked AS k))
+    ))
+    ORDER BY l.id FOR UPDATE
 )
 UPDATE backroom.live AS p
 SET state = 'ready', available_at = least(p.available_at, backroom.now_us())
-WHERE p.ctid = ANY (ARRAY(
-    SELECT waiting.place FROM ended AS e
-    CROSS JOIN LATERAL (
-        SELECT l.ctid AS place FROM backroom.live AS l
-        WHERE l.id = e.parent_id AND l.state || '' = 'waiting' OFFSET 0
-    ) AS waiting
-    WHERE e.parent_id <> ALL (ARRAY(SELECT k.id FROM locked AS k)) AND EXISTS (
-        SELECT 1 FROM backroom.wait AS w
-        WHERE w.run_id = e.parent_id AND w.kind = 'child' AND w.name = e.id::text OFFSET 0
-    )
-))
+WHERE p.id = ANY (ARRAY(SELECT w.id FROM waiting AS w))

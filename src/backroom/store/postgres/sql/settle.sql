@@ -1,5 +1,6 @@
--- Ends runs: the hot rows and the waits go, the results come, parents that wait for them wake.
--- The rows, those of the parents included, are locked by an earlier statement.
+-- Ends runs: the hot rows and the waits go, the results come, whoever waits for them wakes. The rows
+-- that end and those of their parents are locked by an earlier statement; others that wait are locked
+-- here. Nobody can begin to wait unseen: a Park locks the row of the run it waits for.
 WITH ended AS MATERIALIZED (
     SELECT
         l.place, g.id, l.parent_id, g.attempt, l.worker, l.started_at, l.claimed_at, g.state,
@@ -30,17 +31,17 @@ WITH ended AS MATERIALIZED (
     ON CONFLICT DO NOTHING
 ), forgotten AS (
     DELETE FROM backroom.wait AS w WHERE w.run_id = ANY (ARRAY(SELECT e.id FROM ended AS e))
+), waiting AS MATERIALIZED (
+    SELECT l.id FROM backroom.live AS l
+    WHERE l.state || '' = 'waiting' AND l.id = ANY (ARRAY(
+        SELECT w.run_id FROM ended AS e
+        CROSS JOIN LATERAL (
+            SELECT w.run_id FROM backroom.wait AS w
+            WHERE w.kind = 'child' AND w.name = e.id::text OFFSET 0
+        ) AS w
+    ))
+    ORDER BY l.id FOR UPDATE
 )
 UPDATE backroom.live AS p
 SET state = 'ready', available_at = least(p.available_at, backroom.now_us())
-WHERE p.ctid = ANY (ARRAY(
-    SELECT waiting.place FROM ended AS e
-    CROSS JOIN LATERAL (
-        SELECT l.ctid AS place FROM backroom.live AS l
-        WHERE l.id = e.parent_id AND l.state || '' = 'waiting' OFFSET 0
-    ) AS waiting
-    WHERE e.parent_id IS NOT NULL AND EXISTS (
-        SELECT 1 FROM backroom.wait AS w
-        WHERE w.run_id = e.parent_id AND w.kind = 'child' AND w.name = e.id::text OFFSET 0
-    )
-))
+WHERE p.id = ANY (ARRAY(SELECT w.id FROM waiting AS w))
