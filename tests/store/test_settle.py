@@ -63,12 +63,12 @@ def test_a_parent_that_waits_for_something_else_sleeps_on(desk: Desk) -> None:
     assert desk.state(parent.id) is State.WAITING
 
 
-def test_who_is_not_the_parent_is_not_woken(desk: Desk) -> None:
+def test_who_waits_without_being_the_parent_is_woken_too(desk: Desk) -> None:
     other = desk.started_and_claimed()
     run = desk.started_and_claimed(cause_id=other.id)
     desk.park(other, child(run.id))
     desk.done(Settle(run.id, run.attempt, State.SUCCEEDED))
-    assert desk.state(other.id) is State.WAITING
+    assert desk.state(other.id) is State.READY
 
 
 def test_many_children_in_one_batch_wake_their_parent_once(desk: Desk) -> None:

@@ -209,11 +209,11 @@ class Progress(Fenced):
 class Settle(Fenced):
     """End a run: succeeded, failed or cancelled. Answers None.
 
-    The hot row and the waits go, the result row comes, and a parent that waits for this run (a
-    wait row of kind child with this id) becomes ready now. Failed: an attempt row is written as
-    well. Cancelled: attached children that are still live are cancelled too (as `Cancel` does);
-    children outlive a parent that succeeds or fails. If this same attempt has settled the run
-    before, the answer is None again.
+    The hot row and the waits go, the result row comes, and every run that waits for this one (a
+    wait row of kind child with this id), its parent or not, becomes ready now. Failed: an attempt
+    row is written as well. Cancelled: attached children that are still live are cancelled too (as
+    `Cancel` does); children outlive a parent that succeeds or fails. If this same attempt has
+    settled the run before, the answer is None again.
     """
 
     state: State

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from typing import NamedTuple
 
-from backroom.store.sqlite.ends import Ended, end_runs
+from backroom.store.sqlite.ends import end_runs
 from backroom.store.sqlite.transaction import Row, Transaction, as_json, sql
 
 __all__ = ["cancel_children", "cancel_family"]
@@ -28,13 +28,12 @@ class Member(NamedTuple):
     attempt: int
     worker: str | None
     started_at: int | None
-    parent_id: str | None
     has_undos: bool
 
 
 def cancel_family(tx: Transaction, ids: str, reason: str) -> None:
     """Cancel these live runs (ids as a JSON list) and all attached runs below them."""
-    ended: list[Ended] = []
+    ended: list[Row] = []
     asked: list[Row] = []
     error = json.dumps({"kind": "Cancelled", "message": reason}, ensure_ascii=False)
     for member in map(Member._make, tx.all(DESCENDANTS, (ids,))):
@@ -54,7 +53,7 @@ def cancel_family(tx: Transaction, ids: str, reason: str) -> None:
             member.started_at,
             tx.now,
         )
-        ended.append((row, member.parent_id))
+        ended.append(row)
     tx.many(ASK_TO_CANCEL, asked)
     if ended:
         end_runs(tx, ended)

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from backroom.records.errors import LeaseLost
 from backroom.records.states import State
 from backroom.store.sqlite.cancelling import cancel_children
-from backroom.store.sqlite.ends import Ended, end_runs
+from backroom.store.sqlite.ends import end_runs
 from backroom.store.sqlite.fence import Fence, Held
 from backroom.store.sqlite.transaction import Row, Transaction, as_json, sql
 from backroom.store.verbs import Again, Attention, Fenced, HandBack, Settle
@@ -34,7 +34,7 @@ def settle(
     verbs: Sequence[tuple[int, Settle]],
     answers: list[object],
 ) -> None:
-    ended: list[Ended] = []
+    ended: list[Row] = []
     failed: list[Row] = []
     late: list[tuple[int, Fenced]] = []
     now = tx.now
@@ -51,15 +51,14 @@ def settle(
             late.append((place, verb))
             continue
         del fence[run_id]
-        _, _, _, parent_id, worker, started_at, claimed_at, _ = held
-        row = (run_id, state.value, attempt, result, error, worker, started_at, now)
-        ended.append((row, parent_id))
+        _, _, _, _, worker, started_at, claimed_at, _ = held
+        ended.append((run_id, state.value, attempt, result, error, worker, started_at, now))
         if state is State.FAILED:
             failed.append((run_id, attempt, worker, claimed_at, now, "failed", error))
     tx.many(INSERT_ATTEMPT, failed)
     if ended:
         end_runs(tx, ended)
-    if cancelled := [row[0] for row, _ in ended if row[1] == "cancelled"]:
+    if cancelled := [row[0] for row in ended if row[1] == "cancelled"]:
         cancel_children(tx, as_json(cancelled))
     for place, late_verb in late:
         answers[place] = lost_or_repeated(tx, late_verb)

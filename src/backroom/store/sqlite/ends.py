@@ -1,4 +1,4 @@
-"""How a run ends: its hot row and waits go, its result row comes, a waiting parent wakes."""
+"""How a run ends: its hot row and waits go, its result row comes, who waits for it wakes."""
 
 from __future__ import annotations
 
@@ -6,22 +6,18 @@ from collections.abc import Sequence
 
 from backroom.store.sqlite.transaction import Row, Transaction, as_json, sql
 
-__all__ = ["Ended", "end_runs"]
-
-Ended = tuple[Row, str | None]
-"""A row for `insert_result`, and the parent of the run."""
+__all__ = ["end_runs"]
 
 DELETE_ENDED = sql("delete_ended")
 INSERT_RESULT = sql("insert_result")
 DELETE_WAITS_OF_ENDED = sql("delete_waits_of_ended")
-WAKE_FOR_CHILD = sql("wake_for_child")
+WAKE_WAITING_FOR = sql("wake_waiting_for")
 
 
-def end_runs(tx: Transaction, ended: Sequence[Ended]) -> None:
-    """End these runs."""
-    rows = [row for row, _ in ended]
+def end_runs(tx: Transaction, rows: Sequence[Row]) -> None:
+    """End these runs. `rows`: what `insert_result` takes."""
     ids = as_json([row[0] for row in rows])
     tx.run(DELETE_ENDED, (ids,))
     tx.insert(INSERT_RESULT, rows)
     tx.run(DELETE_WAITS_OF_ENDED, (ids,))
-    tx.many(WAKE_FOR_CHILD, [(tx.now, parent, row[0]) for row, parent in ended if parent])
+    tx.run(WAKE_WAITING_FOR, (tx.now, ids))

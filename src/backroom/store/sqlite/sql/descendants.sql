@@ -4,6 +4,6 @@ WITH RECURSIVE family (id) AS (
     UNION
     SELECT l.id FROM family AS f JOIN backroom_live AS l ON l.parent_id = f.id
 )
-SELECT l.id, l.state, l.attempt, l.worker, l.started_at, l.parent_id,
+SELECT l.id, l.state, l.attempt, l.worker, l.started_at,
     EXISTS (SELECT 1 FROM backroom_step AS s WHERE s.run_id = l.id AND s.kind = 'undo')
 FROM family AS f JOIN backroom_live AS l ON l.id = f.id
