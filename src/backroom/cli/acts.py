@@ -6,14 +6,14 @@ import json
 
 import click
 
-from backroom.cli.opening import database_options, opened
+from backroom.cli.opening import database_options, impatient, opened
 from backroom.cli.payloads import parsed
 from backroom.records.states import FINAL, State
 
 __all__ = ["cancel_command", "emit_command", "retry_command"]
 
 
-@click.command("cancel")
+@click.command("cancel", short_help="Cancel runs.")
 @click.argument("run_ids", metavar="RUN...", nargs=-1, required=True)
 @click.option("--reason", default="", help="Kept with the run.")
 @database_options
@@ -23,7 +23,7 @@ def cancel_command(
     """Cancel runs, and the children that belong to them."""
     with opened(database, app) as backroom:
         for run_id in run_ids:
-            state = backroom.run(run_id).cancel(reason).wait()
+            state = impatient(backroom).run(run_id).cancel(reason).wait()
             if state is State.CANCELLED:
                 click.echo(f"{run_id} is cancelled.")
             elif state in FINAL:
@@ -32,18 +32,18 @@ def cancel_command(
                 click.echo(f"{run_id} is asked to stop.")
 
 
-@click.command("retry")
+@click.command("retry", short_help="Take failed runs up again.")
 @click.argument("run_ids", metavar="RUN...", nargs=-1, required=True)
 @database_options
 def retry_command(run_ids: tuple[str, ...], database: str | None, app: str | None) -> None:
     """Take failed, cancelled or set-aside runs up again from where they failed."""
     with opened(database, app) as backroom:
         for run_id in run_ids:
-            backroom.run(run_id).retry().wait()
+            impatient(backroom).run(run_id).retry().wait()
             click.echo(f"{run_id} is ready again.")
 
 
-@click.command("emit")
+@click.command("emit", short_help="Put an event into a run's mailbox.")
 @click.argument("run_id", metavar="RUN")
 @click.argument("event", metavar="EVENT")
 @click.argument("payload", metavar="[JSON]", required=False)
@@ -63,6 +63,6 @@ def emit_command(
     """
     value = None if payload is None else parsed(payload, "the payload")
     with opened(database, app) as backroom:
-        backroom.run(run_id).emit(event, value, key=key).wait()
+        impatient(backroom).run(run_id).emit(event, value, key=key).wait()
     size = "" if payload is None else f" with {len(json.dumps(value)):,} characters"
     click.echo(f"{event}{size} is in the mailbox of {run_id}.")

@@ -27,7 +27,7 @@ from backroom.store.protocol import Reader
 __all__ = ["list_command", "show_command"]
 
 
-@click.command("list")
+@click.command("list", short_help="List runs.")
 @click.option(
     "--state",
     "states",
@@ -102,7 +102,7 @@ class Seen:
     children: list[RunRow]
 
 
-@click.command("show")
+@click.command("show", short_help="Show a run with all that belongs to it.")
 @click.argument("run_id", metavar="RUN")
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
 @database_options

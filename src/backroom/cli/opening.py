@@ -17,9 +17,11 @@ import click
 from backroom.app.backroom import Backroom
 from backroom.cli.loading import NotLoadable, load_app
 
-__all__ = ["database_options", "opened", "required_app", "shown"]
+__all__ = ["database_options", "impatient", "opened", "required_app", "shown"]
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+PATIENCE_SECONDS = 3.0  # a person waits for the answer, so a database that fails is said sooner
 
 
 def database_options(function: F) -> F:
@@ -43,6 +45,11 @@ def opened(database: str | None, app: str | None) -> Iterator[Backroom]:
         yield backroom
     finally:
         backroom.close()
+
+
+def impatient(backroom: Backroom) -> Backroom:
+    backroom.office.doors.patience_seconds = PATIENCE_SECONDS
+    return backroom
 
 
 def required_app(app: str | None, database: str | None) -> Backroom:

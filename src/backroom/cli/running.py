@@ -57,7 +57,7 @@ def worker_options(function: F) -> F:
     return function
 
 
-@click.command("worker")
+@click.command("worker", short_help="Perform runs of an application.")
 @click.argument("app", required=False, metavar="[APP]")
 @worker_options
 def worker_command(app: str | None, processes: int, **given: Any) -> None:
@@ -71,7 +71,7 @@ def worker_command(app: str | None, processes: int, **given: Any) -> None:
     supervise(jobs, given, on_ready=lambda: None)
 
 
-@click.command("serve")
+@click.command("serve", short_help="Perform runs and serve a web application.")
 @click.argument("app", required=False, metavar="[APP]")
 @click.option("--asgi", required=True, metavar="MODULE:NAME", help="The ASGI application.")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")

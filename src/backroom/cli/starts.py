@@ -6,7 +6,7 @@ import json
 
 import click
 
-from backroom.cli.opening import required_app
+from backroom.cli.opening import impatient, required_app
 from backroom.cli.payloads import arguments, moment, seconds
 from backroom.cli.printing import print_json, stored
 from backroom.flows.failures import ended_badly
@@ -15,7 +15,7 @@ from backroom.records.states import State
 __all__ = ["start_command"]
 
 
-@click.command("start")
+@click.command("start", short_help="Store a run of a flow.")
 @click.argument("flow")
 @click.option("--arg", "pairs", multiple=True, metavar="NAME=JSON", help="One argument.")
 @click.option("--input", "whole", metavar="JSON", help="All arguments by name; -: from stdin.")
@@ -51,6 +51,7 @@ def start_command(
         signature = found.spec.signature
         signature.bind((), given)
         values = signature.decode(json.dumps(given))
+        impatient(backroom)
         run = found.using(key=key, delay=after, at=moment_at, queue=queue, priority=priority).start(
             **values
         )

@@ -23,7 +23,7 @@ from backroom.store.protocol import Reader, Store
 __all__ = ["doctor_command", "migrate_command"]
 
 
-@click.command("migrate")
+@click.command("migrate", short_help="Create or update the tables.")
 @click.option("--check", is_flag=True, help="Change nothing; exit 1 if something is missing.")
 @database_options
 def migrate_command(check: bool, database: str | None, app: str | None) -> None:
@@ -50,7 +50,7 @@ LOOKED_AT = 5_000  # unfinished runs whose flows are looked at
 COLOURS = {"ok": "green", "warning": "yellow", "error": "red"}
 
 
-@click.command("doctor")
+@click.command("doctor", short_help="Look for what is wrong.")
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
 @database_options
 def doctor_command(as_json: bool, database: str | None, app: str | None) -> None:
@@ -88,7 +88,7 @@ def doctor_command(as_json: bool, database: str | None, app: str | None) -> None
         click.echo()
         for finding in findings:
             print_finding(*finding)
-    sys.exit(any(level == "error" for level, _, _ in findings))
+    sys.exit(int(any(level == "error" for level, _, _ in findings)))
 
 
 def in_force(settings: Settings, given: dict[str, Any]) -> list[list[str]]:

@@ -80,7 +80,7 @@ class Lane:
         after_commit: Callable[[Sequence[Verb]], None] | None = None,
     ) -> None:
         self._make_session = make_session
-        self._patience_seconds = patience_seconds
+        self.patience_seconds = patience_seconds  # how long a failing database is tried again
         self._after_commit = after_commit
         self._queue: SimpleQueue[_Ticket | None] = SimpleQueue()
         self._closed = False
@@ -197,7 +197,7 @@ class Lane:
         _deliver(claims, [error] * len(claims))
         if not rest:
             return
-        deadline = time.monotonic() + self._patience_seconds
+        deadline = time.monotonic() + self.patience_seconds
         pause = 0.05
         unknown = isinstance(error, OutcomeUnknown)
         while time.monotonic() < deadline:

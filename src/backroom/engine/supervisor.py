@@ -293,7 +293,7 @@ class Supervisor:
         expected = child.stop_by is not None
         if child.renewals is not None and child.failed is None:
             child.renewals.retire(child.worker_id, lost=not expected)
-        if not expected:
+        if not expected and child.failed is None:
             level = logging.ERROR if child.process.returncode else logging.WARNING
             log.log(level, "%s %s", child.name, ending(child.process.returncode))
         place = child.place
