@@ -2,6 +2,8 @@
 
 from collections import Counter
 
+import pytest
+
 from backroom.records.runs import Claims, Started
 from backroom.records.states import State
 from backroom.store.verbs import Cancel, Claim, Emit, Park, SaveStep, Settle, Start, Verb
@@ -22,9 +24,14 @@ def test_an_event_never_falls_between_the_look_and_the_parking(desk: Desk) -> No
     assert all(len(run.mail) == 1 for run in claimed.values())
 
 
-def test_a_childs_end_never_falls_between_the_look_and_the_parking(desk: Desk) -> None:
+@pytest.mark.parametrize("attached", [True, False], ids=["child", "any run"])
+def test_a_runs_end_never_falls_between_the_look_and_the_parking(
+    desk: Desk, attached: bool
+) -> None:
     parents = [desk.started_and_claimed() for _ in range(ROUNDS)]
-    children = [desk.started_and_claimed(parent_id=parent.id) for parent in parents]
+    children = [
+        desk.started_and_claimed(parent_id=parent.id if attached else None) for parent in parents
+    ]
     parks = [
         Park(parent.id, parent.attempt, (child(run.id),))
         for parent, run in zip(parents, children, strict=True)

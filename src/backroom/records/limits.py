@@ -12,6 +12,7 @@ __all__ = [
     "MAILBOX_EVENTS",
     "NAME_CHARS",
     "PAYLOAD_BYTES",
+    "PRIORITIES",
     "STARTS",
     "STATUS_CHARS",
     "STEPS",
@@ -23,6 +24,7 @@ KEY_CHARS = 200
 NAME_CHARS = 200  # flows, steps, queues, events
 ERROR_CHARS = 4096  # an error's text and traceback, each; what is longer is cut in the middle
 STATUS_CHARS = 500
+PRIORITIES = range(10)  # 0 is the most urgent
 STEPS = 10_000  # checkpoints of one run
 MAILBOX_EVENTS = 1_000  # unread events of one run
 CHAIN_DEPTH = 32  # runs started by runs started by runs …

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
+from backroom.records.limits import PRIORITIES
 from backroom.records.runs import FOREVER, Claimed, Claims
 from backroom.store.postgres.rows import grouped, mail, run_row, step_row, wait_row
 from backroom.store.postgres.statement import (
@@ -23,8 +24,6 @@ from backroom.store.postgres.statement import (
 from backroom.store.verbs import Claim
 
 __all__ = ["claim", "complete"]
-
-PRIORITIES = range(10)
 
 
 def claim(sql: Sql, verbs: Sequence[tuple[int, Claim]], answers: Answers) -> Iterator[Statement]:

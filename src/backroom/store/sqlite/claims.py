@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from operator import itemgetter
 
+from backroom.records.limits import PRIORITIES
 from backroom.records.runs import FOREVER, Claimed, Claims, Mail, RunRow, StepRow
 from backroom.store.sqlite.checkpoints import waits_of
 from backroom.store.sqlite.rows import run_row
@@ -18,8 +19,6 @@ from backroom.store.sqlite.transaction import Row, Transaction, as_json, sql
 from backroom.store.verbs import Claim
 
 __all__ = ["claim"]
-
-PRIORITIES = range(10)
 
 DUE_RUNS = sql("due_runs")
 CLAIM_RUNS = sql("claim_runs")
