@@ -10,7 +10,8 @@ from threading import Event
 import pytest
 
 from backroom.store.postgres import PostgresStore, bell
-from backroom.store.postgres.bell import PostgresBell, Ringer
+from backroom.store.postgres.bell import PostgresBell
+from backroom.store.postgres.ringer import Ringer
 from tests.store.desk import Desk
 
 SECONDS = 5

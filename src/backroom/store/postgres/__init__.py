@@ -7,7 +7,7 @@
     reader.py      questions                            rows.py      rows as records
     link.py        connections, lost and found          faults.py    errors, ours for theirs
     guests.py      the same statements inside a caller's transaction
-    bell.py        wake-ups by LISTEN and NOTIFY
+    ringer.py      wake-ups: NOTIFY                     bell.py      and LISTEN
     migrate.py     the schema and its numbered files    diagnose.py  what `doctor` asks
     sql/           one statement a file                 migrations/  one step of the schema a file
 

@@ -1,20 +1,11 @@
-"""The doorbell: NOTIFY tells listening workers to look.
+"""The listening end of the doorbell (`ringer.py` is the other one).
 
-A ring carries nothing and proves nothing; a worker that misses one looks a little later. So it
-never travels inside the transaction that made the work: the server serialises the commits of
-transactions that notify, which costs a third of them under load. And it is coalesced:
-
-    ring ring ring ring ring                ring
-    └─> NOTIFY      └─> NOTIFY (for all     └─> NOTIFY
-        at once         of them, 50 ms on)      at once
-
-Both ends have a thread of their own, since connecting can block: `ring` leaves a note and goes, and
-a worker's event loop only ever sees a local socket, which stays the same over reconnections.
+LISTEN has a connection and a thread of its own, since connecting can block: a worker's event loop
+only ever sees a local socket, which stays the same over reconnections.
 """
 
 from __future__ import annotations
 
-import os
 import socket
 import threading
 from collections.abc import Callable
@@ -23,87 +14,16 @@ from typing import TYPE_CHECKING, Any
 
 from backroom.records.errors import StoreError
 from backroom.store.postgres.driver import psycopg
-from backroom.store.postgres.link import Address, Link
+from backroom.store.postgres.link import Address
 from backroom.store.postgres.ready import ready
 
 if TYPE_CHECKING:
     from psycopg import Connection
 
-__all__ = ["PostgresBell", "Ringer", "listen", "notify"]
+__all__ = ["PostgresBell", "listen"]
 
-REST_SECONDS = 0.05
 PATIENCE_MS = 2_000
 BACKOFF_MS = (100, 5_000)
-
-
-class Ringer:
-    """Rings for all threads of a process. `send` does it; `rest` passes the time until the next;
-    `finish` comes last, in the same thread."""
-
-    def __init__(
-        self,
-        send: Callable[[], None],
-        finish: Callable[[], None] = lambda: None,
-        rest: Callable[[threading.Event], object] | None = None,
-    ) -> None:
-        self.send = send
-        self.finish = finish
-        self.rest = rest or rested
-        self.begin()
-
-    def begin(self) -> None:
-        self.starting = threading.Lock()
-        self.wanted = threading.Event()
-        self.closing = threading.Event()
-        self.thread: threading.Thread | None = None
-        self.pid = os.getpid()
-
-    def ring(self) -> None:
-        if self.pid != os.getpid():
-            # A fork copies neither threads nor the sanity of locks.
-            self.begin()
-        self.wanted.set()
-        if self.thread is None:
-            self.start()
-
-    def start(self) -> None:
-        with self.starting:
-            if self.thread is None and not self.closing.is_set():
-                self.thread = threading.Thread(
-                    target=self.work, name="backroom doorbell", daemon=True
-                )
-                self.thread.start()
-
-    def work(self) -> None:
-        while True:
-            self.wanted.wait()
-            if self.closing.is_set():
-                self.finish()
-                return
-            self.wanted.clear()
-            self.send()
-            self.rest(self.closing)
-
-    def close(self) -> None:
-        self.closing.set()
-        self.wanted.set()
-        if self.thread is not None and self.pid == os.getpid():
-            self.thread.join(PATIENCE_MS / 1000)
-
-
-def rested(closing: threading.Event) -> None:
-    closing.wait(REST_SECONDS)
-
-
-def notify(link: Link, channel: str) -> None:
-    """One NOTIFY, on a connection that commits by itself. A hint that can't be given is not missed:
-    whoever works looks from time to time."""
-    try:
-        link.connection().execute(f'NOTIFY "{channel}"'.encode(), prepare=False)
-    except StoreError:
-        return
-    except psycopg().Error:
-        link.drop()
 
 
 def listen(address: Address, channel: str, ring: Callable[[], None]) -> PostgresBell | None:

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from backroom.records.runs import NewRun, Started
 from backroom.store.postgres import clock, guests, migrate
-from backroom.store.postgres.bell import PostgresBell, Ringer, listen, notify
+from backroom.store.postgres.bell import PostgresBell, listen
 from backroom.store.postgres.diagnose import diagnose
 from backroom.store.postgres.driver import psycopg
 from backroom.store.postgres.faults import fault
 from backroom.store.postgres.link import Address, Link
 from backroom.store.postgres.reader import PostgresReader
+from backroom.store.postgres.ringer import Ringer, notify
 from backroom.store.postgres.session import PostgresSession
 from backroom.store.postgres.statement import Sql
 from backroom.store.verbs import Emit
