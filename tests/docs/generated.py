@@ -43,8 +43,12 @@ def settings() -> str:
 def limits_table() -> str:
     """Every limit with the words that stand beside it."""
     lines = ["| limit | value | |", "|---|---|---|"]
-    lines += [f"| `{name}` | {getattr(limits, name):,} | {LIMITS[name]} |" for name in LIMITS]
+    lines += [f"| `{name}` | {shown(getattr(limits, name))} | {LIMITS[name]} |" for name in LIMITS]
     return "\n".join(lines)
+
+
+def shown(limit: int | range) -> str:
+    return f"{limit[0]} to {limit[-1]}" if isinstance(limit, range) else f"{limit:,}"
 
 
 LIMITS = {
@@ -54,6 +58,7 @@ LIMITS = {
     "NAME_CHARS": "characters of the name of a flow, step, queue or event",
     "ERROR_CHARS": "characters of an error's message and of its traceback, each",
     "STATUS_CHARS": "characters of a status text or of the reason of a cancel",
+    "PRIORITIES": "of a run; 0 is the most urgent",
     "STEPS": "checkpoints of one run",
     "MAILBOX_EVENTS": "unread events of one run",
     "CHAIN_DEPTH": "runs in a chain in which each was started by the one before",
