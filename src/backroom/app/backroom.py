@@ -19,7 +19,7 @@ from backroom.flows.handles import Run
 from backroom.flows.performer import Performer
 from backroom.flows.signature import Signature, caller_names
 from backroom.flows.starting import Starter
-from backroom.flows.steps import check_name, check_timeout
+from backroom.flows.steps import check_name, check_priority, check_timeout
 from backroom.records.errors import Refused, UnknownFlow
 from backroom.rules.retry import NO_RETRY, Retry
 
@@ -126,8 +126,7 @@ class Backroom:
                 f"{spec.key.split('.')[0]!r}. "
                 "A key starts with the name of a parameter."
             )
-        if not 0 <= spec.priority <= 9:
-            raise Refused(f"priority={spec.priority} can't be. Use 0, the most urgent, to 9.")
+        check_priority(spec.priority)
         for name in (spec.name, *spec.aliases):
             if name in self._specs:
                 raise Refused(

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from backroom.engine.lane import Lane
 from backroom.engine.world import World
-from backroom.records.errors import BackroomError, RunNotFound, StoreError
+from backroom.records.errors import RunNotFound, StoreError
 from backroom.records.runs import RunRow, Started
 from backroom.records.states import FINAL
 from backroom.store.protocol import Reader, Store
@@ -133,7 +133,7 @@ class Office:
                 return
             try:
                 then(done.result()).add_done_callback(finish)
-            except BackroomError as refused:
+            except Exception as refused:  # whatever it is: somebody waits for this future
                 result.set_exception(refused)
 
         first.add_done_callback(go)

@@ -30,6 +30,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any, NoReturn
 
 from backroom.engine.handler import Desk
@@ -141,6 +142,12 @@ class RunContext:
         again."""
         for row in self._passed.values():
             self.desk.post(self.saving(row))
+
+    def forget_failures(self) -> None:
+        """The flow will be tried again: steps that failed get all their tries anew."""
+        for row in list(self.kept.values()):
+            if row.kind == "step" and row.state == "failed":
+                self.desk.post(self.saving(replace(row, state="trying", tries=0)))
 
     def not_kept(self, error: LeaseLost | StoreError) -> NoReturn:
         """A write was refused or failed: leave. Without the lease another attempt has the run;

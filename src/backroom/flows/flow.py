@@ -25,6 +25,7 @@ from backroom.flows.effects import Protocol_, Save, drive, drive_in_thread
 from backroom.flows.replay import kept_row, perform_wait
 from backroom.flows.scope import FlowScope, StepScope, current, flow_scope
 from backroom.flows.signature import Signature
+from backroom.flows.steps import check_key, check_name, check_priority, check_timeout
 from backroom.flows.waits import ChildWait, to_delay_us, to_microseconds
 from backroom.records import limits
 from backroom.records.errors import InvalidInput, Refused
@@ -74,12 +75,13 @@ class Options:
     def __post_init__(self) -> None:
         if self.delay is not None and self.at is not None:
             raise Refused("A run starts after a delay or at a time: give delay= or at=, not both.")
-        if self.priority is not None and not 0 <= self.priority <= 9:
-            raise Refused(f"priority={self.priority} can't be. Use 0, the most urgent, to 9.")
-        if self.key is not None and not 0 < len(self.key) <= limits.KEY_CHARS:
-            raise Refused(
-                f"A key has 1 to {limits.KEY_CHARS} characters; this one has {len(self.key)}."
-            )
+        if self.priority is not None:
+            check_priority(self.priority)
+        if self.key is not None:
+            check_key(self.key)
+        if self.queue is not None:
+            check_name(self.queue, "queue")
+        check_timeout(self.timeout)
 
 
 @dataclass(frozen=True)
@@ -129,12 +131,14 @@ class _Declared(Generic[P, R]):
     ) -> Protocol_[R]:
         """Start a child run and wait for its result. Begins when driven; addresses are taken
         now."""
-        address = scope.address(f"start {self.spec.name}", self._options.key)
+        address = start_address(scope, self.spec, self._options)
         new = self._starter.new_run(
             self.spec, self._options, args, kwargs,
             run_id=derived_id(scope.context.run.id, address), parent=scope.context,
         )  # fmt: skip
-        wait = ChildWait[R](scope, new.id, self.spec.name, self.spec.signature.output)
+        wait = ChildWait[R](
+            scope, new.id, self.spec.name, self.spec.signature.output, former=self.spec.aliases
+        )
         wait.begun = True  # by `_start_and_wait`
         return _start_and_wait(scope.context, address, new, wait)
 
@@ -241,6 +245,12 @@ def _start_and_wait(
     return result
 
 
+def start_address(scope: FlowScope, spec: FlowSpec, options: Options) -> str:
+    """Where a start in a flow is kept. A child flow that was renamed isn't started again."""
+    former = [f"start {alias}" for alias in spec.aliases]
+    return scope.address_since(f"start {spec.name}", former, options.key)
+
+
 def start_row(context: RunContext, address: str, new: NewRun, run_id: str) -> StepRow:
     """The checkpoint that says which run was started at an address."""
     now = context.clock()
@@ -312,8 +322,4 @@ def _key_from(spec: FlowSpec, bound: dict[str, Any]) -> str:
             f"The key of {spec.name} is {spec.key}, which is empty here. Pass a value, or "
             "start it with using(key=...)."
         )
-    if len(text) > limits.KEY_CHARS:
-        raise InvalidInput(
-            f"The key {spec.key} has {len(text)} characters; at most {limits.KEY_CHARS}."
-        )
-    return text
+    return check_key(text)

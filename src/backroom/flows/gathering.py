@@ -7,6 +7,7 @@ the lowest branch is raised, so that a replay raises the same one.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 from collections.abc import Awaitable, Callable, Generator, Sequence
 from contextvars import copy_context
@@ -14,7 +15,7 @@ from typing import Any, TypeVar, overload
 
 from backroom.flows.context import RunContext, Unwind
 from backroom.flows.pending import Pending
-from backroom.flows.scope import FlowScope, current, flow_scope
+from backroom.flows.scope import FlowScope, current, flow_scope, here
 from backroom.records.errors import NotInFlow, Refused
 from backroom.rules.addressing import branch_path
 
@@ -34,6 +35,7 @@ class Gathering(Pending[Any]):
 
     def __init__(self, scope: FlowScope, branches: Sequence[Branch[Any]]) -> None:
         self._context = scope.context
+        self._scope = scope
         self._branches = branches
         address = scope.address("gather")
         self._paths = [branch_path(address, n) for n in range(len(branches))]
@@ -51,6 +53,16 @@ class Gathering(Pending[Any]):
         context = self._context
         if not self._branches:
             return ()
+        if self._scope.owner is here():
+            return await self._all_tasks(context)
+        # The author awaits it in a task of his own: one leaf more, beside the body.
+        context.fork(2)
+        try:
+            return await self._all_tasks(context)
+        finally:
+            context.branch_ended(1)
+
+    async def _all_tasks(self, context: RunContext) -> tuple[Any, ...]:
         loop = asyncio.get_running_loop()
         count = _Countdown(context, len(self._branches))
         tasks = []
@@ -65,16 +77,27 @@ class Gathering(Pending[Any]):
         except asyncio.CancelledError:
             for task in tasks:
                 task.cancel()
-            await asyncio.wait(tasks)
+            while pending := [task for task in tasks if not task.done()]:
+                with contextlib.suppress(asyncio.CancelledError):
+                    await asyncio.wait(pending)
+            raise
+        finally:
+            count.close()
             for task in tasks:
                 if not task.cancelled():
                     task.exception()  # seen: no complaint about it later
-            raise
         context.check()
         return tuple(task.result() for task in tasks)
 
     def _in_threads(self) -> tuple[Any, ...]:
         context = self._context
+        if not self._branches:
+            return ()
+        if not all(callable(branch) for branch in self._branches):
+            raise Refused(
+                "In a `def` flow gather takes functions without arguments: "
+                "gather(lambda: pack(order))."
+            )
         count = _Countdown(context, len(self._branches))
         outcomes: list[Any] = [None] * len(self._branches)
 
@@ -90,11 +113,6 @@ class Gathering(Pending[Any]):
 
         threads = []
         for n, (branch, path) in enumerate(zip(self._branches, self._paths, strict=True)):
-            if not callable(branch):
-                raise Refused(
-                    "In a `def` flow gather takes functions without arguments: "
-                    "gather(lambda: pack(order))."
-                )
             scope = FlowScope(context, path, owner=None)
             thread = threading.Thread(
                 target=copy_context().run, args=(body, n, branch, scope), daemon=True
@@ -125,6 +143,13 @@ class _Countdown:
             self._left -= 1
             left = self._left
         self._context.branch_ended(left)
+
+    def close(self) -> None:
+        """All tasks are done. Those that were cancelled before they began haven't counted."""
+        with self._lock:
+            left, self._left = self._left, 0
+        if left:
+            self._context.fork(2 - left)
 
 
 async def _branch(branch: Branch[Any], count: _Countdown) -> Any:

@@ -134,13 +134,15 @@ class Run(Pending["Run[R]"], Generic[R]):
         """Ask for the run and its attached children to be cancelled. The state it is in then:
         `running` while its worker is still being told."""
         return Promise(
-            self._starter.cancel(self.id, reason), lambda state: state, what="Cancelling"
+            self._starter.cancel(self.id, reason, self._started),
+            lambda state: state,
+            what="Cancelling",
         )
 
     def retry(self) -> Pending[None]:
         """Take a failed, cancelled or needs_attention run up again from where it failed: finished
         steps stay, the failed one runs again. Refused for a run in another state."""
-        return Promise(self._starter.retry(self.id), lambda _: None, what="Retrying")
+        return Promise(self._starter.retry(self.id, self._started), lambda _: None, what="Retrying")
 
     def reschedule(
         self, *, delay: float | timedelta | None = None, at: datetime | None = None
@@ -148,7 +150,9 @@ class Run(Pending["Run[R]"], Generic[R]):
         """Move a run that hasn't begun to another time, `delay` seconds from now or `at` a moment
         with a time zone; with neither, to now. Refused once it has begun."""
         return Promise(
-            self._starter.reschedule(self.id, delay, at), lambda _: None, what="Rescheduling"
+            self._starter.reschedule(self.id, delay, at, self._started),
+            lambda _: None,
+            what="Rescheduling",
         )
 
     def emit(
@@ -160,7 +164,7 @@ class Run(Pending["Run[R]"], Generic[R]):
         on   a connection or session with an open transaction, which the event joins
         """
         return Promise(
-            self._starter.emit(self.id, event, payload, key=key, on=on),
+            self._starter.emit(self.id, event, payload, key=key, on=on, after=self._started),
             lambda _: None,
             what=f"Emitting {event}",
         )

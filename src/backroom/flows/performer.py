@@ -138,6 +138,7 @@ class FlowPerformance:
         retry = self._spec.retry
         if not isinstance(error, Rollback) and retry.allows(error, tries):
             pause = delay_us(retry, tries, self._context.desk.world.chance())
+            self._context.forget_failures()
             return TryAgain(pause, as_json(error))
         return Failed(as_json(error))
 

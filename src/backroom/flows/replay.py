@@ -68,8 +68,8 @@ def perform_step(
             return _decoded(context, spec.codec.decode, row.result, address)
         if row.state == "failed":
             raise failed_step(row)
-        # A failed try is kept: its backoff goes on where it was.
-        yield from _pause(context, spec.name, address, row.tries, delay_us=0)
+        if row.tries:  # a failed try is kept: its backoff goes on where it was
+            yield from _pause(context, spec.name, address, row.tries, delay_us=0)
 
     elif spec.undo is not None:
         yield Save(register_undo(context, spec, address, args, kwargs))

@@ -13,9 +13,11 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections.abc import Iterable
 from contextvars import ContextVar
 from typing import TYPE_CHECKING
 
+from backroom.engine.world import derived_id
 from backroom.records import limits
 from backroom.records.errors import AmbiguousStep, Refused
 from backroom.rules.addressing import keyed, numbered
@@ -44,6 +46,17 @@ class FlowScope:
         address = self._keyed(name, key) if key is not None else self._numbered(name)
         self.context.room_for(address)
         return address
+
+    def address_since(self, name: str, former: Iterable[str], key: str | None = None) -> str:
+        """The address of a call whose name was another one before: under a former name if that is
+        where something is kept."""
+        address = self.address(name, key)
+        known = self.context.kept.keys() | self.context.waits.keys()
+        if address in known:
+            return address
+        behind = address[len(self.path) + len(name) :]
+        there = (f"{self.path}{before}{behind}" for before in former)
+        return next((before for before in there if before in known), address)
 
     def _keyed(self, name: str, key: str) -> str:
         if len(key) > limits.KEY_CHARS:
@@ -78,13 +91,18 @@ class FlowScope:
 class StepScope:
     """The inside of a step."""
 
-    __slots__ = ("address", "context", "made", "tries")
+    __slots__ = ("_made", "address", "context", "tries")
 
     def __init__(self, context: RunContext, address: str, tries: int) -> None:
         self.context = context
         self.address = address
         self.tries = tries
-        self.made = 0  # runs started by this try
+        self._made = 0
+
+    def fresh_id(self, what: str) -> str:
+        """An id for what this try makes. Another try makes the same ones, so nothing twice."""
+        self._made += 1
+        return derived_id(self.context.run.id, f"{self.address}:{what}{self._made}")
 
 
 current: ContextVar[FlowScope | StepScope | None] = ContextVar("backroom_scope", default=None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
 from datetime import datetime, timedelta
 from functools import partial
@@ -16,7 +16,7 @@ from backroom.engine.office import Office
 from backroom.engine.world import derived_id
 from backroom.flows.codec import ANY, Codec
 from backroom.flows.context import RunContext
-from backroom.flows.flow import FlowSpec, Options, Prepared, new_run, start_row
+from backroom.flows.flow import FlowSpec, Options, Prepared, new_run, start_address, start_row
 from backroom.flows.handles import Run
 from backroom.flows.replay import kept_row
 from backroom.flows.scope import FlowScope, StepScope, current
@@ -27,7 +27,7 @@ from backroom.records import limits
 from backroom.records.errors import RunNotFound
 from backroom.records.runs import NewRun, RunRow, Started
 from backroom.records.states import State
-from backroom.store.verbs import Cancel, Emit, Reschedule, RetryRun, Start
+from backroom.store.verbs import Cancel, Emit, Reschedule, RetryRun, Start, Verb
 
 __all__ = ["Starter"]
 
@@ -56,9 +56,8 @@ class Starter:
         run_id: str | None = None,
         parent: RunContext | None = None,
     ) -> NewRun:
-        return new_run(
-            spec, options, args, kwargs, run_id=run_id or self._fresh_id(), parent=parent
-        )
+        run_id = run_id or self._fresh_id(spec, options)
+        return new_run(spec, options, args, kwargs, run_id=run_id, parent=parent)
 
     def start(
         self, spec: FlowSpec, options: Options, args: tuple[Any, ...], kwargs: dict[str, Any]
@@ -86,7 +85,7 @@ class Starter:
     ) -> Run[Any]:
         """The start is a checkpoint: stored in one commit with the run, found again on replay."""
         context = scope.context
-        address = scope.address(f"start {spec.name}", options.key)
+        address = start_address(scope, spec, options)
         kept = kept_row(context, address, "start")
         if kept is not None:
             return Run(self, json.loads(kept.result or "null"), spec.name, spec.signature.output)
@@ -133,12 +132,13 @@ class Starter:
             stored.result()
         return handles
 
-    def _fresh_id(self) -> str:
+    def _fresh_id(self, spec: FlowSpec, options: Options) -> str:
         scope = current.get()
+        if isinstance(scope, FlowScope):
+            # No checkpoint tells of this start; the same id on every replay makes it happen once.
+            return derived_id(scope.context.run.id, start_address(scope, spec, options))
         if isinstance(scope, StepScope):
-            # A step that is tried again starts the same runs again: same ids, so no second runs.
-            scope.made += 1
-            return derived_id(scope.context.run.id, f"{scope.address}:start{scope.made}")
+            return scope.fresh_id("start")
         return self._office().world.new_id()
 
     # --- the rest
@@ -157,7 +157,8 @@ class Starter:
                 raise RunNotFound(f"with key {key!r} of flow {spec.name}")
             return Started(found, False)
 
-        return Run(self, "", spec.name, spec.signature.output, office.read(look))
+        run: Run[Any] = Run(self, "", spec.name, spec.signature.output, office.read(look))
+        return run if asyncio._get_running_loop() is not None else run.wait()
 
     def ended(self, run_id: str, after: Future[Any] | None = None) -> Future[RunRow]:
         return self._office().ended(run_id, after)
@@ -168,32 +169,38 @@ class Starter:
             after, lambda started: office.read(lambda reader: reader.run(_id(started, run_id)))
         )
 
-    def cancel(self, run_id: str, reason: str) -> Future[State]:
-        future: Future[State] = self._office().doors.future(
-            Cancel(run_id, reason[: limits.STATUS_CHARS])
-        )
-        return self._settled(future)
+    def cancel(self, run_id: str, reason: str, after: Future[Any] | None) -> Future[State]:
+        reason = reason[: limits.STATUS_CHARS]
+        return self._door(run_id, after, lambda run_id: Cancel(run_id, reason))
 
-    def retry(self, run_id: str) -> Future[None]:
-        future: Future[None] = self._office().doors.future(RetryRun(run_id))
-        return self._settled(future)
+    def retry(self, run_id: str, after: Future[Any] | None) -> Future[None]:
+        return self._door(run_id, after, RetryRun)
 
     def reschedule(
-        self, run_id: str, delay: float | timedelta | None, at: datetime | None
+        self,
+        run_id: str,
+        delay: float | timedelta | None,
+        at: datetime | None,
+        after: Future[Any] | None,
     ) -> Future[None]:
         Options(delay=delay, at=at)  # refuses both at once
         if isinstance(delay, timedelta):
             delay = delay.total_seconds()
-        verb = Reschedule(
-            run_id,
-            at=None if at is None else to_microseconds(at),
-            delay_us=0 if delay is None else to_delay_us(delay),
+        moment = None if at is None else to_microseconds(at)
+        delay_us = 0 if delay is None else to_delay_us(delay)
+        return self._door(
+            run_id, after, lambda run_id: Reschedule(run_id, at=moment, delay_us=delay_us)
         )
-        future: Future[None] = self._office().doors.future(verb)
-        return self._settled(future)
 
     def emit(
-        self, run_id: str, event: str, payload: Any, *, key: str | None, on: Any
+        self,
+        run_id: str,
+        event: str,
+        payload: Any,
+        *,
+        key: str | None,
+        on: Any,
+        after: Future[Any] | None,
     ) -> Future[None]:
         check_name(event, "event")
         codec = (
@@ -202,26 +209,38 @@ class Starter:
             else Codec(type(payload), owner=f"the event {event}")
         )
         text = codec.encode(payload)
-        office = self._office()
-        event_id = self._event_id(run_id, event, key)
+        fresh = None if key is not None else self._fresh_event_id(event)
+
+        def event_id(run_id: str) -> str:
+            return fresh or derived_id(run_id, f"event {event} {key}")
+
         if on is not None:
-            office.store.emit_on(database_connection(on), run_id, event_id, event, text)
+            connection = database_connection(on)
+            self._office().store.emit_on(connection, run_id, event_id(run_id), event, text)
             done: Future[None] = Future()
             done.set_result(None)
             return done
-        future: Future[None] = office.doors.future(Emit(run_id, event_id, event, text))
-        return self._settled(future)
+        return self._door(run_id, after, lambda run_id: Emit(run_id, event_id(run_id), event, text))
 
-    def _event_id(self, run_id: str, event: str, key: str | None) -> str:
-        if key is not None:
-            return derived_id(run_id, f"event {event} {key}")
+    def _fresh_event_id(self, event: str) -> str:
         scope = current.get()
         if isinstance(scope, FlowScope):
             return derived_id(scope.context.run.id, scope.address(f"emit {event}"))
+        if isinstance(scope, StepScope):
+            return scope.fresh_id("emit")
         return self._office().world.new_id()
 
-    def _settled(self, future: Future[Any]) -> Future[Any]:
-        """In a thread without a loop, what changes something is committed when the call returns."""
+    def _door(
+        self, run_id: str, after: Future[Any] | None, verb: Callable[[str], Verb]
+    ) -> Future[Any]:
+        """Ask something of a run, once its own start (or look-up) has told its id for sure.
+
+        In a thread without a loop it is committed when the call returns.
+        """
+        office = self._office()
+        future = office.after(
+            after, lambda started: office.doors.future(verb(_id(started, run_id)))
+        )
         if asyncio._get_running_loop() is None:
             future.result()
         return future

@@ -79,17 +79,9 @@ class StepSpec:
 
     def address(self, scope: FlowScope) -> str:
         """Where this call is kept. An alias is asked only when nothing stands under the name."""
-        address = scope.address(self.name, self.key)
-        if self.aliases and address not in scope.context.kept:
-            for alias in self.aliases:
-                former = (
-                    address.replace(self.name, alias, 1)
-                    if scope.path == ""
-                    else (scope.path + address[len(scope.path) :].replace(self.name, alias, 1))
-                )
-                if former in scope.context.kept:
-                    return former
-        return address
+        if not self.aliases:
+            return scope.address(self.name, self.key)
+        return scope.address_since(self.name, self.aliases, self.key)
 
 
 class _Declared(Generic[P, R]):
@@ -168,7 +160,7 @@ def _changed(
 ) -> StepSpec:
     return replace(
         spec,
-        key=spec.key if key is None else str(key),
+        key=spec.key if key is None else check_key(str(key)),
         retry=spec.retry if retry is None else retry,
         timeout=spec.timeout if timeout is None else check_timeout(timeout),
     )
@@ -272,6 +264,34 @@ def check_name(name: str, what: str) -> str:
             f"starting with a letter, at most {limits.NAME_CHARS} characters."
         )
     return name
+
+
+def check_key(key: str) -> str:
+    """Keys are the author's own text, as long as both databases can take it."""
+    if not 0 < len(key) <= limits.KEY_CHARS:
+        raise Refused(f"A key has 1 to {limits.KEY_CHARS} characters; this one has {len(key)}.")
+    if "\0" in key or (not key.isprintable() and _unencodable(key)):
+        raise Refused(
+            f"The key {key!r} has a character that no database takes. Leave out NUL and lone "
+            "surrogates."
+        )
+    return key
+
+
+def _unencodable(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return True
+    return False
+
+
+def check_priority(priority: int) -> int:
+    if type(priority) is not int or priority not in limits.PRIORITIES:
+        raise Refused(
+            f"priority={priority!r} can't be. Use a whole number from 0, the most urgent, to 9."
+        )
+    return priority
 
 
 def check_timeout(timeout: float | None) -> float | None:

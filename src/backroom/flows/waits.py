@@ -10,8 +10,8 @@ from __future__ import annotations
 import json
 import warnings
 from abc import abstractmethod
-from collections.abc import Generator
-from dataclasses import dataclass
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar, overload
 
@@ -54,6 +54,7 @@ class Found:
     at: int
     keeps: StepRow | None = None
     consumes: Mail | None = None
+    place: int = -1  # among the letters of one moment, which came first
 
 
 class Wait(Pending[T]):
@@ -61,9 +62,9 @@ class Wait(Pending[T]):
 
     kind: str
 
-    def __init__(self, scope: FlowScope, name: str) -> None:
+    def __init__(self, scope: FlowScope, name: str, former: Sequence[str] = ()) -> None:
         self.context = scope.context
-        self.address = scope.address(name)
+        self.address = scope.address_since(name, former) if former else scope.address(name)
         self.begun = False
 
     @abstractmethod
@@ -154,7 +155,7 @@ class EventWait(Wait[T]):
             started_at=letter.created_at,
             finished_at=now,
         )
-        return Found(letter.created_at, row, letter)
+        return Found(letter.created_at, row, letter, context.mail.index(letter))
 
     def rows(self, context: RunContext) -> tuple[WaitRow, ...]:
         return (self.row("event", self._event),)
@@ -179,8 +180,9 @@ class ChildWait(Wait[T]):
         flow: str,
         codec: Codec,
         started: Pending[Any] | None = None,
+        former: Sequence[str] = (),
     ) -> None:
-        super().__init__(scope, f"result {flow}")
+        super().__init__(scope, f"result {flow}", [f"result {alias}" for alias in former])
         self.run_id = run_id
         self._flow = flow
         self._codec = codec
@@ -239,13 +241,15 @@ class First(Wait[T]):
 
     def look(self, context: RunContext) -> Found | None:
         found = [
-            (f.at, n, f) for n, member in enumerate(self._members) if (f := member.look(context))
+            (f.at, f.place, n, f)
+            for n, member in enumerate(self._members)
+            if (f := member.look(context))
         ]
         if not found:
             return None
         # What happened first wins, not what we look at first: after a day without workers both an
         # answer and the deadline may be there.
-        _at, n, winner = min(found, key=lambda entry: entry[:2])
+        _at, _place, n, winner = min(found, key=lambda entry: entry[:3])
         kept = winner.keeps
         value = (kept.result if kept else None) or "null"
         text = f'{{"index":{n},"value":{value}}}'
@@ -259,7 +263,7 @@ class First(Wait[T]):
             started_at=winner.at,
             finished_at=context.clock(),
         )
-        return Found(winner.at, row, winner.consumes)
+        return Found(winner.at, row, winner.consumes, winner.place)
 
     def rows(self, context: RunContext) -> tuple[WaitRow, ...]:
         return tuple(row for member in self._members for row in member.rows(context))
@@ -272,8 +276,8 @@ class First(Wait[T]):
         return winner
 
     def failure(self, row: StepRow) -> Exception:
-        index, _value = _winner(row.result or "")
-        return self._members[index].failure(row)
+        index, value = _winner(row.result or "")
+        return self._members[index].failure(replace(row, result=value))
 
 
 def _winner(text: str) -> tuple[int, str]:
