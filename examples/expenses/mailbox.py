@@ -24,7 +24,7 @@ from examples.expenses.tables import MailRow
 __all__ = ["catch_all", "keep"]
 
 log = logging.getLogger("expenses.mailbox")
-logging.getLogger("mail.log").setLevel(logging.WARNING)  # aiosmtpd tells every line of every session
+logging.getLogger("mail.log").setLevel(logging.WARNING)  # else every line of every session
 
 
 @contextmanager

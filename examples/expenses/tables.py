@@ -19,12 +19,13 @@ from sqlalchemy import (
     TypeDecorator,
     UniqueConstraint,
 )
+from sqlalchemy.dialects import postgresql
 from sqlalchemy.engine import Dialect
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from examples.expenses.claims import Claim
 
-__all__ = ["Base", "BookingRow", "ClaimRow", "MailRow", "ReceiptRow", "RefusedRow"]
+__all__ = ["Base", "BookingRow", "ClaimRow", "MailRow", "ReceiptRow", "RefusedRow", "RunId"]
 
 
 class Base(DeclarativeBase):
@@ -45,6 +46,10 @@ class Moment(TypeDecorator[datetime]):
             return None
         found: datetime = value
         return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
+
+
+# The ids of runs as backroom's views give them, so that joins need no casts.
+RunId = String(36).with_variant(postgresql.UUID(as_uuid=False), "postgresql")
 
 
 class ClaimRow(Base):
@@ -70,7 +75,7 @@ class ClaimRow(Base):
     form_token: Mapped[str | None] = mapped_column(String(40), unique=True)
     source: Mapped[str] = mapped_column(Text, default="form")
     submitted_at: Mapped[datetime] = mapped_column(Moment)
-    run_id: Mapped[str] = mapped_column(String(40), default="", index=True)
+    run_id: Mapped[str | None] = mapped_column(RunId, index=True)
     state: Mapped[str] = mapped_column(String(12), default="submitted")
     reason: Mapped[str] = mapped_column(Text, default="")
     decided_by: Mapped[str] = mapped_column(String(60), default="")

@@ -13,6 +13,7 @@ from sqlalchemy import FromClause, column, table
 
 from examples.expenses.app import app
 from examples.expenses.database import is_sqlite
+from examples.expenses.tables import RunId
 
 __all__ = ["moment", "runs", "steps"]
 
@@ -33,7 +34,8 @@ def moment(value: datetime | str | None) -> datetime | None:
     return found.astimezone(UTC)
 
 
-def _view(name: str, *columns: str) -> FromClause:
+def _view(name: str, run_id: str, *others: str) -> FromClause:
+    columns = column(run_id, RunId), *(column(each) for each in others)
     if is_sqlite():
-        return table(f"backroom_{name}", *(column(each) for each in columns))
-    return table(name, *(column(each) for each in columns), schema=app.settings.schema_name)
+        return table(f"backroom_{name}", *columns)
+    return table(name, *columns, schema=app.settings.schema_name)

@@ -42,6 +42,7 @@ def decide(
     version: Annotated[int, Form()],
     answer: Annotated[str, Form()] = "",
     comment: Annotated[str, Form()] = "",
+    back: Annotated[str, Form()] = "",
 ) -> Response:
     line = visible(number, actor)
     if line.row.approver != actor.id:
@@ -64,20 +65,21 @@ def decide(
     try:
         submitting.decide(number, version, decision)
     except submitting.AlreadyDecided:
-        return _too_late(number, decision)
+        _refuse_other_decision(number, decision)
     except errors.Refused as error:
         raise Problem(409, "Its run takes no decision", str(error)) from error
-    return back_to(f"/claims/{number}", said="approved" if decision.approved else "rejected")
+    said = "approved" if decision.approved else "rejected"
+    return back_to("/inbox" if back == "inbox" else f"/claims/{number}", said=said)
 
 
-def _too_late(number: str, decision: Decision) -> Response:
+def _refuse_other_decision(number: str, decision: Decision) -> None:
     """A second click on the same button is no mistake; another decision is."""
     line = lookup.claim(number)
     assert line is not None
     row = line.row
     same = row.decided_by == decision.by and (row.state != "rejected") == decision.approved
     if same and row.reason == decision.comment:
-        return back_to(f"/claims/{number}", said="approved" if decision.approved else "rejected")
+        return
     raise Problem(
         409, "Decided already",
         f"Claim {number} is {line.label.lower()}: {decider(row.decided_by) or 'nobody'} was "

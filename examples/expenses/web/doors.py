@@ -7,6 +7,7 @@ SizeLimit      a body that is too large is refused before it is stored anywhere
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from urllib.parse import urlsplit
 
@@ -86,7 +87,6 @@ class SizeLimit:
             return await no(scope, receive, send)
 
         taken = 0
-        answered = False
 
         async def counted() -> Message:
             nonlocal taken
@@ -96,15 +96,14 @@ class SizeLimit:
                 raise _TooLarge
             return message
 
-        async def noted(message: Message) -> None:
-            nonlocal answered
-            answered = True
-            await send(message)
+        async def unless_too_large(message: Message) -> None:
+            if taken <= self._limit_bytes:
+                await send(message)
 
-        try:
-            await self._app(scope, counted, noted)
-        except _TooLarge:
-            assert not answered, "nothing is answered before the form is read"
+        # Whoever reads the form may turn the error into an answer of its own; ours is given.
+        with contextlib.suppress(_TooLarge):
+            await self._app(scope, counted, unless_too_large)
+        if taken > self._limit_bytes:
             await _drain(receive)
             await no(scope, receive, send)
 

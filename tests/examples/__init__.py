@@ -1,0 +1,1 @@
+"""The example applications from outside: over HTTP, in a browser, with their workers killed."""
