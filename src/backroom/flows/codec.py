@@ -9,9 +9,10 @@ Where there is no annotation there is nobody to put a value together again, so o
 no help are taken: plain JSON and the tagged leaves. Everything else is refused with the path to it.
 Never pickle: a database writer must not become a code runner.
 
-Two paths lead to text. The fast one leaves the walking to `json` (C) with a hook for odd leaves;
-the careful one walks in Python and knows where it is. Whatever the fast one trips over, the careful
-one either stores or names.
+Three paths lead to text. What is plain already, a scalar of exactly the annotated class or
+arguments that are all such, needs neither pydantic nor a walk. For the rest the fast path leaves
+the walking to `json` (C) with a hook for odd leaves; the careful one walks in Python and knows
+where it is. Whatever the faster ones trip over, the careful one either stores or names.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from __future__ import annotations
 import json
 import math
 from base64 import b64decode, b64encode
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import is_dataclass
 from datetime import UTC, date, datetime, time, timedelta, timezone
 from decimal import Decimal
@@ -34,19 +35,31 @@ from backroom.records.errors import InvalidInput, NotStorable, TooLarge
 
 __all__ = ["ANY", "Codec", "decode_plain"]
 
+_SCALARS = (bool, int, float, str)
 _MARK = '"$":'  # what a tag looks like in our text; inside a string the quote would be escaped
 
 
 class Codec:
-    """Encodes and decodes values of one annotated type. `ANY` does without annotation."""
+    """Encodes and decodes values of one annotated type. `ANY` does without annotation.
 
-    __slots__ = ("_adapter", "_hint", "_models", "_owner")
+    fields  of the mapping of a function's arguments (`flows/signature.py`): their annotations
+    """
 
-    def __init__(self, hint: Any = Any, *, owner: str = "value") -> None:
+    __slots__ = ("_adapter", "_hint", "_models", "_owner", "_scalar", "_scalar_fields")
+
+    def __init__(
+        self, hint: Any = Any, *, owner: str = "value", fields: Mapping[str, Any] | None = None
+    ) -> None:
         self._hint = hint
         self._owner = owner  # how errors call the value: "the result of ship"
         self._adapter: Any = None
         self._models: tuple[tuple[str | None, type], ...] | None = None
+        self._scalar = hint if hint in _SCALARS else None
+        self._scalar_fields = (
+            None
+            if fields is None
+            else {name: kind for name, kind in fields.items() if kind in _SCALARS}
+        )
 
     @property
     def adapter(self) -> Any:
@@ -58,12 +71,29 @@ class Codec:
     def encode(self, value: Any) -> str:
         """JSON text of a value; NotStorable or TooLarge if it can't be stored."""
         if value is None:
-            text = "null"
+            return "null"
+        if self._is_plain(value):
+            text = _dumps(value)
         elif self._hint is Any:
             text = _dumps(_careful(value, self._owner, typed=False, depth=0))
         else:
             text = self._encode_typed(value)
         return _within_limits(text, self._owner)
+
+    def _is_plain(self, value: Any) -> bool:
+        """Whether pydantic and JSON would both give this value back as it is."""
+        kind = type(value)
+        if self._scalar_fields is None:
+            return kind is self._scalar and (kind is not float or math.isfinite(value))
+        if kind is not dict or not self._hint.__required_keys__ <= value.keys():
+            return False
+        for field, part in value.items():
+            kind = type(part)
+            if kind is not self._scalar_fields.get(field):
+                return False
+            if kind is float and not math.isfinite(part):
+                return False
+        return True
 
     def _encode_typed(self, value: Any) -> str:
         self._refuse_subclasses(value)
@@ -110,7 +140,7 @@ class Codec:
     def decode(self, text: str) -> Any:
         """The value again; InvalidInput if the text doesn't fit the type."""
         plain = decode_plain(text)
-        if self._hint is Any:
+        if self._hint is Any or self._is_plain(plain):
             return plain
         try:
             return self.adapter.validate_python(plain)
@@ -128,7 +158,7 @@ class Codec:
     def validate(self, value: Any) -> Any:
         """The value as the type wants it (a mapping becomes a model); InvalidInput if it can't
         be."""
-        if self._hint is Any:
+        if self._hint is Any or self._is_plain(value):
             return value
         try:
             return self.adapter.validate_python(value)
@@ -158,8 +188,8 @@ def decode_plain(text: str) -> Any:
 # --- text ---------------------------------------------------------------------------------------
 
 
-def _dumps(plain: Any) -> str:
-    return json.dumps(plain, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+# Made once: json.dumps would make it anew at every call.
+_dumps = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
 
 
 def _within_limits(text: str, owner: str) -> str:

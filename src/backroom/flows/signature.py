@@ -53,17 +53,18 @@ class Signature:
             from typing_extensions import TypedDict  # pydantic wants this one before Python 3.12
 
             hints = self._hints()
-            fields: dict[str, Any] = {}
-            for name in self._order:
-                hint = hints.get(name, Any)
-                fields[name] = hint if name in self._required else typing.NotRequired[hint]
+            fields = {name: hints.get(name, Any) for name in self._order}
+            marked = {
+                name: hint if name in self._required else typing.NotRequired[hint]
+                for name, hint in fields.items()
+            }
             # The name is for errors ("the input of ship doesn't fit its parameters"), the title for
             # people who are shown the schema.
-            shape: Any = cast("Any", TypedDict)("its parameters", fields)
+            shape: Any = cast("Any", TypedDict)("its parameters", marked)
             shape.__pydantic_config__ = {
                 "title": f"{self.name} input", "extra": "forbid", "arbitrary_types_allowed": False,
             }  # fmt: skip
-            self._input = Codec(shape, owner=f"the input of {self.name}")
+            self._input = Codec(shape, owner=f"the input of {self.name}", fields=fields)
         return self._input
 
     @property
