@@ -87,10 +87,12 @@ class SizeLimit:
             return await no(scope, receive, send)
 
         taken = 0
+        more = True
 
         async def counted() -> Message:
-            nonlocal taken
+            nonlocal taken, more
             message = await receive()
+            more = message.get("more_body", False)
             taken += len(message.get("body", b""))
             if taken > self._limit_bytes:
                 raise _TooLarge
@@ -104,7 +106,8 @@ class SizeLimit:
         with contextlib.suppress(_TooLarge):
             await self._app(scope, counted, unless_too_large)
         if taken > self._limit_bytes:
-            await _drain(receive)
+            if more:
+                await _drain(receive)
             await no(scope, receive, send)
 
 
