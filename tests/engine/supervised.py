@@ -6,6 +6,7 @@ waits at gates, files that a test makes when it has seen enough.
 
 from __future__ import annotations
 
+import asyncio
 import ctypes
 import os
 import time
@@ -55,6 +56,10 @@ def declare(app: Backroom) -> Backroom:
         mark("hog")
         ctypes.PyDLL(None).usleep(int(seconds * 1_000_000))
         return current_run().attempt
+
+    @app.flow
+    async def in_pool(gate: str) -> int:
+        return await asyncio.to_thread(second, gate)
 
     @app.flow
     def die() -> None:

@@ -131,6 +131,29 @@ def test_a_stopped_worker_loses_its_lease_and_its_late_writes(
         assert run.result().wait() == [victim, survivor], "the late result was refused"
 
 
+def test_a_dead_machines_runs_are_elsewhere_within_ten_seconds(
+    database: str, client: Backroom, marks: Marks, tmp_path: Path
+) -> None:
+    with (
+        program("worker", database=database, folder=tmp_path) as dying,
+        program("worker", database=database, folder=tmp_path) as other,
+    ):
+        dying.ready()
+        other.ready()
+        run = client.start("two_steps", gate="open")
+        victim = begun(marks, "second")[0]
+        if victim not in dying.children():
+            dying, other = other, dying
+        for pid in (dying.pid, victim):
+            os.kill(pid, signal.SIGKILL)
+        killed = time.monotonic()
+        assert begun(marks, "second", 2)[1] in other.children()
+        assert time.monotonic() - killed < 10
+        marks.open("open")
+        run.result().wait(20)
+        assert len(marks.of("first")) == 1
+
+
 def test_a_body_that_holds_the_interpreter_for_three_leases_is_not_started_again(
     database: str, client: Backroom, marks: Marks, tmp_path: Path
 ) -> None:
@@ -156,6 +179,19 @@ def test_a_stop_hands_back_without_burning_an_attempt(
     assert state(run) is State.READY
     assert attempts(client, run) == []
     assert len(marks.of("first")) == 1
+
+
+def test_a_step_that_never_returns_does_not_keep_the_process(
+    database: str, client: Backroom, marks: Marks, tmp_path: Path
+) -> None:
+    with program("worker", "--grace", "0.1", database=database, folder=tmp_path) as worker:
+        worker.ready()
+        run = client.start("in_pool", gate="never")
+        begun(marks, "second")
+        worker.signal(signal.SIGTERM)
+        assert worker.exit_code(5) == 0
+        assert "which doesn't return" in worker.output()
+        assert state(run) is State.READY
 
 
 def test_a_stop_lets_a_run_finish_within_the_grace(

@@ -12,6 +12,7 @@ machine that stalls, and its runs go to others: they were promised a worker that
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 import time
@@ -109,6 +110,8 @@ class Renewals:
 
     def _retire(self) -> None:
         session = self._store.session()
+        with contextlib.suppress(StoreError):  # opens the line, so that a death finds it open
+            session.apply([Renew((), self._term.us)])
         while (death := self._deaths.get()) is not None:
             self._give_up(session, death)
         close(session)
@@ -123,8 +126,10 @@ class Renewals:
                     break
             else:
                 assert isinstance(released, tuple)
-                if released and death.lost:
-                    log.warning("released %d runs of a worker that died", len(released))
+                if released:
+                    self._store.ring()
+                    if death.lost:
+                        log.warning("released %d runs of a worker that died", len(released))
                 return
         log.warning("The lease of a worker that died will run out by itself: %s", failure)
 
