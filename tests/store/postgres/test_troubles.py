@@ -27,7 +27,7 @@ from tests.store.desk import Desk, event
 from tests.store.postgres.waiting import until_blocked
 
 KILL_OURS = (
-    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+    "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity "
     "WHERE datname = current_database() AND application_name = 'backroom'"
 )
 

@@ -62,7 +62,7 @@ class Fence:
 
     def lock(self, sql: Sql, verbs: Iterable[Verb]) -> list[Statement]:
         concerned: set[str] = set()
-        ending: set[str] = set()  # their parents will be woken
+        ending: set[str] = set()  # whoever waits for them will be woken
         going: set[str] = set()  # and what lives below them will be cancelled
         for verb in verbs:
             if isinstance(verb, Cancel) or (

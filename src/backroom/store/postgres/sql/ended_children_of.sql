@@ -10,5 +10,5 @@ CROSS JOIN LATERAL (
     WHERE e.run_id = CASE WHEN w.kind = 'child' THEN w.name::uuid END OFFSET 0
 ) AS e
 CROSS JOIN LATERAL (SELECT * FROM backroom.run_row AS r WHERE r.id = e.run_id OFFSET 0) AS r
-WHERE w.run_id = ANY (%(ids)s::uuid[]) AND w.kind = 'child'
+WHERE w.run_id = ANY (%(ids)s::uuid[])
 ORDER BY r.id

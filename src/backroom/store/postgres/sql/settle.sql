@@ -1,6 +1,6 @@
 -- Ends runs: the hot rows and the waits go, the results come, whoever waits for them wakes. The rows
--- that end and those of their parents are locked by an earlier statement; others that wait are locked
--- here. Nobody can begin to wait unseen: a Park locks the row of the run it waits for.
+-- that end and those that were seen to wait are locked by an earlier statement; what parked while that
+-- one waited is locked here. Nobody begins to wait unseen: a Park locks the row that it waits for.
 WITH ended AS MATERIALIZED (
     SELECT
         l.place, g.id, l.parent_id, g.attempt, l.worker, l.started_at, l.claimed_at, g.state,
