@@ -107,6 +107,7 @@ def test_waiting_for_a_run_that_failed_is_an_error(backroom: Terminal, client: B
             "not both",
         ),
         (["ship", "--arg", 'order="a"', "--priority", "10"], 2, "0<=x<=9"),
+        (["ship", "--arg", 'order="a"', "--queue", "no way"], 1, "can't be the name of a queue"),
     ],
 )
 def test_what_cannot_be_started_says_why(
