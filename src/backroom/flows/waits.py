@@ -10,10 +10,11 @@ from __future__ import annotations
 import json
 import warnings
 from abc import abstractmethod
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import Any, TypeVar, overload
+from itertools import chain
+from typing import Any, Protocol, TypeVar, overload
 
 from backroom.flows.codec import ANY, Codec
 from backroom.flows.context import RunContext
@@ -47,6 +48,17 @@ C = TypeVar("C")
 D = TypeVar("D")
 
 
+class Startable(Protocol):
+    """The handle of a run, as far as it matters here: its id is sure once it has been awaited."""
+
+    @property
+    def id(self) -> str: ...
+
+    def __await__(self) -> Generator[Any, Any, Any]: ...
+
+    def wait(self, timeout: float | None = None) -> Any: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Found:
     """A wait is over: since when, and what has to be kept to know it next time."""
@@ -78,6 +90,10 @@ class Wait(Pending[T]):
     def may_be_over(self, context: RunContext) -> bool:
         return self.look(context) is not None
 
+    def before(self) -> Iterator[Startable]:
+        """What has to be done before it can be looked for."""
+        return iter(())
+
     def decode(self, text: str) -> T:
         value: T = ANY.decode(text)
         return value
@@ -87,7 +103,10 @@ class Wait(Pending[T]):
 
     def __await__(self) -> Generator[Any, Any, T]:
         self.begun = True
-        return drive(self.context, perform_wait(self.context, self)).__await__()
+        for pending in self.before():
+            yield from pending.__await__()
+        value: T = yield from drive(self.context, perform_wait(self.context, self)).__await__()
+        return value
 
     def wait(self, timeout: float | None = None) -> T:
         if timeout is not None:
@@ -97,6 +116,8 @@ class Wait(Pending[T]):
             )
         self.begun = True
         self.context.must_not_block_loop("wait()")
+        for pending in self.before():
+            pending.wait()
         value: T = drive_in_thread(self.context, perform_wait(self.context, self))
         return value
 
@@ -179,26 +200,26 @@ class ChildWait(Wait[T]):
         run_id: str,
         flow: str,
         codec: Codec,
-        started: Pending[Any] | None = None,
+        started: Startable | None = None,
         former: Sequence[str] = (),
     ) -> None:
         super().__init__(scope, f"result {flow}", [f"result {alias}" for alias in former])
-        self.run_id = run_id
+        self._run_id = run_id
         self._flow = flow
         self._codec = codec
         self._started = started
 
-    def __await__(self) -> Generator[Any, Any, T]:
-        self.begun = True
+    def before(self) -> Iterator[Startable]:
         if self._started is not None:
-            self.run_id = (yield from self._started.__await__()).id
-        return (yield from super().__await__())
+            yield self._started
 
-    def wait(self, timeout: float | None = None) -> T:
-        self.begun = True
-        if self._started is not None:
-            self.run_id = self._started.wait().id
-        return super().wait(timeout)
+    @property
+    def run_id(self) -> str:
+        return self._run_id if self._started is None else self._started.id
+
+    @run_id.setter
+    def run_id(self, run_id: str) -> None:
+        self._run_id = run_id
 
     def look(self, context: RunContext) -> Found | None:
         run = context.ended.get(self.run_id)
@@ -267,6 +288,9 @@ class First(Wait[T]):
 
     def rows(self, context: RunContext) -> tuple[WaitRow, ...]:
         return tuple(row for member in self._members for row in member.rows(context))
+
+    def before(self) -> Iterator[Startable]:
+        return chain.from_iterable(member.before() for member in self._members)
 
     def decode(self, text: str) -> T:
         index, value = _winner(text)
@@ -343,16 +367,16 @@ def wait_for_event(name: str, type: Any = Any, /) -> Wait[Any]:
 
 
 @overload
-def first(a: Wait[A], /) -> Wait[A]: ...
+def first(a: Pending[A], /) -> Wait[A]: ...
 @overload
-def first(a: Wait[A], b: Wait[B], /) -> Wait[A | B]: ...
+def first(a: Pending[A], b: Pending[B], /) -> Wait[A | B]: ...
 @overload
-def first(a: Wait[A], b: Wait[B], c: Wait[C], /) -> Wait[A | B | C]: ...
+def first(a: Pending[A], b: Pending[B], c: Pending[C], /) -> Wait[A | B | C]: ...
 @overload
-def first(a: Wait[A], b: Wait[B], c: Wait[C], d: Wait[D], /) -> Wait[A | B | C | D]: ...
+def first(a: Pending[A], b: Pending[B], c: Pending[C], d: Pending[D], /) -> Wait[A | B | C | D]: ...
 @overload
-def first(*waits: Wait[Any]) -> Wait[Any]: ...
-def first(*waits: Wait[Any]) -> Wait[Any]:
+def first(*waits: Pending[Any]) -> Wait[Any]: ...
+def first(*waits: Any) -> Wait[Any]:
     """Wait for whichever of these is over first, and return its value. A sleep's value is None.
 
     What happened earliest wins, also when a worker sees all of it only later. The others are let
