@@ -1,0 +1,1 @@
+"""What authors write, performed by a real worker: on both databases, with and without wake-ups."""
