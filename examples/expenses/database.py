@@ -33,7 +33,7 @@ _engines: dict[str, Engine] = {}
 
 def engine() -> Engine:
     """Opened, and its tables made, at first use in each process."""
-    _ = app.office  # backroom's come first: it can't make them while a transaction of ours is open
+    app.open()  # backroom's come first: it can't make them while a transaction of ours is open
     address = app.settings.database
     with _lock:
         if address not in _engines:

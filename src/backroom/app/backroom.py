@@ -35,9 +35,9 @@ R = TypeVar("R")
 class Backroom:
     """The flows of one application and the database in which their runs are kept.
 
-    database  a SQLite file (default ./backroom.db; the application's own file is a good choice) or
-    a
-              postgresql:// address; else BACKROOM_DATABASE or [tool.backroom] in pyproject.toml
+    database  a SQLite file (default ./backroom.db; the application's own file is a good choice)
+              or a postgresql:// address; else BACKROOM_DATABASE, else [tool.backroom] in
+              pyproject.toml
     settings  any other setting by name, see `backroom.app.settings`
 
     Nothing is opened before it is needed, so one `Backroom` can be made at import time.
@@ -47,13 +47,13 @@ class Backroom:
         self, database: str | Path | None = None, *, world: World | None = None, **settings: Any
     ) -> None:
         self._given = {"database": None if database is None else str(database), **settings}
-        self._world = world
+        self._world = world or World()
         self._specs: dict[str, FlowSpec] = {}
         self._settings: Settings | None = None
         self._office: Office | None = None
         self._office_pid = 0
         self._lock = threading.Lock()
-        self._starter = Starter(lambda: self.office)
+        self._starter = Starter(lambda: self.office, self._world)
 
     # --- flows
 
@@ -95,8 +95,8 @@ class Backroom:
         key       where among the arguments a run's key is found, "order.id": same key, same run
         queue     the line its runs stand in
         priority  0, the most urgent, to 9
-        retry     how often a run that raised is tried again, from its checkpoints; default: not at
-        all timeout   seconds for a whole run, from when it is due
+        retry     how often a run that raised is tried again, from its checkpoints; default: never
+        timeout   seconds for a whole run, from when it is due
         aliases   former names, under which runs may still be stored
         """
         names = caller_names(1)
@@ -217,6 +217,11 @@ class Backroom:
             raise
         return Office(store, self._world, doorbells=self.settings.doorbells)
 
+    def open(self) -> None:
+        """Open the line now rather than at first use: a database that can't be reached is known at
+        once, and our tables are there before a transaction of your own begins."""
+        _ = self.office
+
     def close(self) -> None:
         """Commit what is under way and let go of all connections; the next use opens them again."""
         with self._lock:
@@ -265,7 +270,7 @@ class Backroom:
     async def lifespan(self, _asgi_app: Any = None) -> AsyncIterator[None]:
         """For ASGI frameworks: `FastAPI(lifespan=app.lifespan)`. Opens the line at start-up, so
         that a database that can't be reached is known then, and closes it at the end."""
-        await asyncio.to_thread(lambda: self.office)
+        await asyncio.to_thread(self.open)
         try:
             yield
         finally:

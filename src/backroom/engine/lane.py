@@ -29,6 +29,7 @@ from concurrent.futures import Future
 from queue import Empty, SimpleQueue
 from typing import Any
 
+from backroom.engine.futures import new_future
 from backroom.records import limits
 from backroom.records.errors import (
     BackroomError,
@@ -98,13 +99,13 @@ class Lane:
 
     def future(self, verb: Verb) -> Future[Any]:
         """From anywhere: a thread-safe future."""
-        future: Future[Any] = Future()
+        future: Future[Any] = new_future()
         self._put(_Ticket((verb,), future, None))
         return future
 
     def together(self, verbs: Iterable[Verb]) -> Future[list[Any]]:
         """All of these in one transaction, or none; the list of their answers."""
-        future: Future[list[Any]] = Future()
+        future: Future[list[Any]] = new_future()
         self._put(_Ticket(tuple(verbs), future, None, is_group=True))
         return future
 

@@ -11,6 +11,7 @@ from concurrent.futures import Future
 from queue import Empty, SimpleQueue
 from typing import Any, TypeVar
 
+from backroom.engine.futures import new_future
 from backroom.engine.lane import Lane
 from backroom.engine.world import World
 from backroom.records.errors import RunNotFound, StoreError
@@ -84,7 +85,7 @@ class Office:
 
     def read(self, look: Callable[[Reader], T]) -> Future[T]:
         """Run a look in the reading thread."""
-        future: Future[T] = Future()
+        future: Future[T] = new_future()
 
         def job(reader: Reader) -> None:
             try:
@@ -117,7 +118,7 @@ class Office:
         """`then(answer of first)`, or its error."""
         if first is None:
             return then(None)
-        result: Future[T] = Future()
+        result: Future[T] = new_future()
 
         def finish(done: Future[T]) -> None:
             error = done.exception()
@@ -179,7 +180,7 @@ class ResultWatch:
         self._closed = False
 
     def add(self, run_id: str) -> Future[RunRow]:
-        future: Future[RunRow] = Future()
+        future: Future[RunRow] = new_future()
         with self._lock:
             self._waiting.setdefault(run_id, []).append(future)
             self._fresh.add(run_id)

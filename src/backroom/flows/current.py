@@ -22,9 +22,8 @@ class CurrentRun:
     flow      its flow's name
     attempt   the number of this attempt, from 1; every claim counts, also after a wait
     key       the key it was started with
-    step_key  inside a step: the same on every try and after every crash, different for every call
-    of
-              every run. Hand it to the other side as its idempotency key. Else None
+    step_key  inside a step: the same on every try and after every crash, different for every
+              call of every run. Hand it to the other side as its idempotency key. Else None
     tries     inside a step: which try this is, from 1; else 0
     """
 

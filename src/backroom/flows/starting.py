@@ -11,9 +11,10 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, Protocol
 
+from backroom.engine.futures import new_future
 from backroom.engine.lane import Lane
 from backroom.engine.office import Office
-from backroom.engine.world import derived_id
+from backroom.engine.world import World, derived_id
 from backroom.flows.codec import ANY, Codec
 from backroom.flows.context import RunContext
 from backroom.flows.flow import FlowSpec, Options, Prepared, new_run, start_address, start_row
@@ -24,7 +25,7 @@ from backroom.flows.steps import check_name
 from backroom.flows.transactions import database_connection
 from backroom.flows.waits import to_delay_us, to_microseconds
 from backroom.records import limits
-from backroom.records.errors import RunNotFound
+from backroom.records.errors import Refused, RunNotFound
 from backroom.records.runs import NewRun, RunRow, Started
 from backroom.records.states import State
 from backroom.store.verbs import Cancel, Emit, Reschedule, RetryRun, Start, Verb
@@ -41,8 +42,9 @@ class Offices(Protocol):
 class Starter:
     """Shared by all flows of one application."""
 
-    def __init__(self, office: Offices) -> None:
+    def __init__(self, office: Offices, world: World) -> None:
         self._office = office
+        self._world = world
 
     # --- starts
 
@@ -63,7 +65,12 @@ class Starter:
         self, spec: FlowSpec, options: Options, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Run[Any]:
         scope = current.get()
-        if isinstance(scope, FlowScope) and options.on is None:
+        if isinstance(scope, FlowScope):
+            if options.on is not None:
+                raise Refused(
+                    "A flow's own body runs again at every replay and would start a run each time. "
+                    "Use using(on=...) inside a step."
+                )
             return self._start_in_flow(scope, spec, options, args, kwargs)
         new = self.new_run(spec, options, args, kwargs)
         if options.on is not None:
@@ -139,7 +146,7 @@ class Starter:
             return derived_id(scope.context.run.id, start_address(scope, spec, options))
         if isinstance(scope, StepScope):
             return scope.fresh_id("start")
-        return self._office().world.new_id()
+        return self._world.new_id()
 
     # --- the rest
 
@@ -217,7 +224,7 @@ class Starter:
         if on is not None:
             connection = database_connection(on)
             self._office().store.emit_on(connection, run_id, event_id(run_id), event, text)
-            done: Future[None] = Future()
+            done: Future[None] = new_future()
             done.set_result(None)
             return done
         return self._door(run_id, after, lambda run_id: Emit(run_id, event_id(run_id), event, text))
@@ -228,7 +235,7 @@ class Starter:
             return derived_id(scope.context.run.id, scope.address(f"emit {event}"))
         if isinstance(scope, StepScope):
             return scope.fresh_id("emit")
-        return self._office().world.new_id()
+        return self._world.new_id()
 
     def _door(
         self, run_id: str, after: Future[Any] | None, verb: Callable[[str], Verb]
@@ -261,7 +268,7 @@ def _keep_holder(
 
 def _nth(place: int, answers: list[Any]) -> Future[Any]:
     """One start's answer out of those of many."""
-    future: Future[Any] = Future()
+    future: Future[Any] = new_future()
     answer = answers[place]
     if isinstance(answer, BaseException):
         future.set_exception(answer)

@@ -207,8 +207,7 @@ def step(
     otherwise    the alternative path: called with the same arguments when the retries are used up;
                  its result becomes the step's
     undo         takes the step back if the run fails or is cancelled: called with the step's
-    arguments
-                 and behind them its result, or None if it isn't known whether the step happened
+                 arguments and behind them its result, or None if nobody knows whether it happened
     undo_retry   how often the undo is tried before a person is asked
     check_input  refuse a kept result that was made from other arguments (CodeMismatch)
     """

@@ -228,7 +228,7 @@ class Park(Fenced):
     Its wait rows become exactly `waits` (one that exists keeps its due_at). The state becomes
     waiting, starts 0, worker None, available_at the earliest due_at, at most the deadline; but now
     if something waited for is there already: an unread event of a waited name, an ended
-    child. This look comes after the hot row is locked, so nothing can slip in between.
+    child, or a cancel. This look comes after the hot row is locked, so nothing can slip in between.
     `steps`: checkpoints to write in the same transaction (a step's failed try).
     """
 
@@ -240,7 +240,8 @@ class Park(Fenced):
 class Again(Fenced):
     """The attempt failed and the flow's own retry lets it try again after `delay_us`.
 
-    State scheduled, failures + 1, starts 0, an attempt row with the error.
+    State scheduled, failures + 1, starts 0, an attempt row with the error. Due now if the run was
+    asked to cancel meanwhile.
     """
 
     delay_us: int

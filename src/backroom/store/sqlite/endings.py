@@ -79,7 +79,7 @@ def end_attempts(
         del fence[verb.run_id]
         match verb:
             case Again():
-                tx.run(TRY_AGAIN, (tx.now + verb.delay_us, verb.run_id))
+                tx.run(TRY_AGAIN, (tx.now + verb.delay_us, tx.now, verb.run_id))
                 tx.run(INSERT_ATTEMPT, failed_attempt(tx, held, verb.error))
             case HandBack():
                 tx.run(HAND_BACK, (tx.now, verb.run_id))

@@ -73,7 +73,8 @@ def suspend(tx: Transaction, parking: Sequence[tuple[Park, Held]]) -> None:
     tx.many(DELETE_WAIT, gone)
     tx.many(REPLACE_WAIT, come)
     there = {row[0] for row in tx.all(ALREADY_THERE, (as_json(ids),))}
-    tx.many(PARK, [(min(at, tx.now) if run in there else at, run) for run, at in wakes])
+    now = tx.now
+    tx.many(PARK, [(min(at, now) if run in there else at, now, run) for run, at in wakes])
 
 
 def settled_due(wait: WaitRow, before: WaitRow | None, now: int) -> int:
