@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from backroom.records.runs import StepRow, WaitRow
+from backroom.records.values import value
 
 __all__ = [
     "Cancelled",
@@ -19,21 +18,21 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Succeeded:
     """The flow returned; `result` is its encoded value."""
 
     result: str | None
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Failed:
     """The flow raised, or ran out of time."""
 
     error: str
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class TryAgain:
     """The flow raised and its own retry allows another attempt."""
 
@@ -41,7 +40,7 @@ class TryAgain:
     error: str
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Parked:
     """Every branch of the flow waits for something; nothing of it stays in memory."""
 
@@ -49,26 +48,26 @@ class Parked:
     steps: tuple[StepRow, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Cancelled:
     """Somebody asked for it and the flow has stopped."""
 
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class NeedsAttention:
     """Going on would be a guess; a person decides."""
 
     error: str
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class HandedBack:
     """The worker stops; another one takes the run from its last checkpoint."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Lost:
     """The attempt no longer holds the run. Nothing is written, by anybody, for it."""
 

@@ -8,9 +8,8 @@ inside.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from backroom.records.states import State
+from backroom.records.values import value
 
 __all__ = [
     "FOREVER",
@@ -30,7 +29,7 @@ FOREVER = 2**63 - 1
 """The time that never comes: `available_at` of a run that only an event can wake."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class NewRun:
     """A run about to be stored. Its id is made before the first try, so a try can be repeated."""
 
@@ -49,7 +48,7 @@ class NewRun:
     depth: int = 0  # length of the chain of causes
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Started:
     """The answer to a start: the run's id, and whether this call made it (else the key's run)."""
 
@@ -57,7 +56,7 @@ class Started:
     created: bool
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class StepRow:
     """A checkpoint, or the record of a step that is still trying.
 
@@ -79,7 +78,7 @@ class StepRow:
     finished_at: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class WaitRow:
     """One thing a run waits for.
 
@@ -96,7 +95,7 @@ class WaitRow:
     due_at: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Mail:
     """An event that lies unread in a run's mailbox."""
 
@@ -107,7 +106,7 @@ class Mail:
     created_at: int
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Claimed:
     """A run as a worker gets it: all that is needed to perform it, in one value.
 
@@ -138,7 +137,7 @@ class Claimed:
     ended: tuple[RunRow, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Claims:
     """The answer to a claim."""
 
@@ -147,7 +146,7 @@ class Claims:
     next_due_at: int | None = None  # when the next run of these queues comes due; None: unknown
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class RunRow:
     """A run as people see it: what the view `runs` shows."""
 
@@ -173,7 +172,7 @@ class RunRow:
     cancel_reason: str | None
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class AttemptRow:
     """An attempt that ended otherwise than well: failed, lost (its worker died), handed_back."""
 
@@ -186,7 +185,7 @@ class AttemptRow:
     error: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class WorkerRow:
     """A worker as it stands in the database. `name` is for people, `id` is new at every start."""
 

@@ -29,10 +29,11 @@ Claim. So a completion and the next claim share a transaction, and the claim see
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from backroom.records.runs import NewRun, StepRow, WaitRow, WorkerRow
 from backroom.records.states import State
+from backroom.records.values import value
 
 __all__ = [
     "Again",
@@ -59,12 +60,12 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Verb:
     """The root of all verbs."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Fenced(Verb):
     """A verb of one attempt; refused with `LeaseLost` once the attempt no longer holds the run."""
 
@@ -75,7 +76,7 @@ class Fenced(Verb):
 # --- doors: what anybody may ask --------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Start(Verb):
     """Store a run. Answers `Started`.
 
@@ -89,7 +90,7 @@ class Start(Verb):
     run: NewRun
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Emit(Verb):
     """Put an event into a run's mailbox and wake the run if it waits for that name. Answers None.
 
@@ -104,7 +105,7 @@ class Emit(Verb):
     payload: str
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Cancel(Verb):
     """Ask a run, and all attached descendants (live.parent_id), to be cancelled.
 
@@ -119,7 +120,7 @@ class Cancel(Verb):
     reason: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class RetryRun(Verb):
     """Take a failed, cancelled or needs_attention run up again from where it failed. Answers None.
 
@@ -133,7 +134,7 @@ class RetryRun(Verb):
     run_id: str
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Reschedule(Verb):
     """Move a run that is scheduled or ready to another time. Answers None, RunNotFound, Refused.
 
@@ -148,7 +149,7 @@ class Reschedule(Verb):
 # --- the verbs of an attempt ------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Claim(Verb):
     """Take up to `limit` runs that are due, most urgent first, then longest due. Answers `Claims`.
 
@@ -170,7 +171,7 @@ class Claim(Verb):
     floors: Mapping[tuple[str, int], int] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class SaveStep(Fenced):
     """Write a checkpoint, with all that must become true in the same instant. Answers None.
 
@@ -186,7 +187,7 @@ class SaveStep(Fenced):
     clears_starts: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class SaveWaits(Fenced):
     """Record waits of a run that goes on in memory, since other branches are busy.
 
@@ -197,7 +198,7 @@ class SaveWaits(Fenced):
     waits: tuple[WaitRow, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Progress(Fenced):
     """Keep a run's progress (0 to 1, None: unchanged) and status text (None: unchanged)."""
 
@@ -205,7 +206,7 @@ class Progress(Fenced):
     status: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Settle(Fenced):
     """End a run: succeeded, failed or cancelled. Answers None.
 
@@ -221,7 +222,7 @@ class Settle(Fenced):
     error: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Park(Fenced):
     """Suspend a run until the earliest of its waits. Answers None.
 
@@ -236,7 +237,7 @@ class Park(Fenced):
     steps: tuple[StepRow, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Again(Fenced):
     """The attempt failed and the flow's own retry lets it try again after `delay_us`.
 
@@ -248,13 +249,13 @@ class Again(Fenced):
     error: str
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class HandBack(Fenced):
     """Give a run back untouched (a worker that stops): ready at once, starts - 1, no attempt
     row."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Attention(Fenced):
     """Set a run aside for a person: state needs_attention, with the reason as its error.
 
@@ -267,7 +268,7 @@ class Attention(Fenced):
 # --- workers and their leases -----------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Register(Verb):
     """Enter a worker with a lease of `lease_us` from now. Answers None. Same id again: renews."""
 
@@ -275,7 +276,7 @@ class Register(Verb):
     lease_us: int
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Renew(Verb):
     """Prolong the leases of these workers. Answers the ids that still exist, as a frozenset.
 
@@ -287,7 +288,7 @@ class Renew(Verb):
     lease_us: int
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Retire(Verb):
     """Remove a worker at once and release whatever it still holds, as `Rescue` does. Answers the
     released run ids. `lost`: its death was seen (else it stopped by itself and its runs are
@@ -297,7 +298,7 @@ class Retire(Verb):
     lost: bool = True
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Rescue(Verb):
     """Release every running run whose worker has no valid lease. Answers the released run ids.
 
@@ -311,7 +312,7 @@ class Rescue(Verb):
     max_starts: int = 3
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Reconcile(Verb):
     """After a claim of unknown outcome: release the runs that this worker holds in the database
     but not in memory (`holding`). They become ready at once, starts - 1. Answers their ids."""
