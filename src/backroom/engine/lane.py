@@ -46,6 +46,7 @@ from backroom.store.verbs import Claim, Verb
 __all__ = ["Lane"]
 
 log = logging.getLogger("backroom.store")
+FIRST_PAUSE_SECONDS = 0.05  # before the database is asked again; doubled each time
 BATCH = 1_000  # verbs in one transaction: beyond it nothing is won, and a failure costs more
 
 
@@ -199,7 +200,7 @@ class Lane:
         if not rest:
             return
         deadline = time.monotonic() + self.patience_seconds
-        pause = 0.05
+        pause = FIRST_PAUSE_SECONDS
         unknown = isinstance(error, OutcomeUnknown)
         while time.monotonic() < deadline:
             if not unknown:

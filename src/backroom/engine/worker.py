@@ -29,7 +29,7 @@ from backroom.engine.handler import Handler
 from backroom.engine.lease import Keeper, LeaseTerm
 from backroom.engine.office import Office
 from backroom.records import limits
-from backroom.records.errors import StoreError
+from backroom.records.errors import BackroomError, StoreError
 from backroom.records.outcome import (
     Cancelled,
     Failed,
@@ -292,8 +292,16 @@ class Worker:
 
     async def _perform(self, attempt: Attempt) -> None:
         run = attempt.claimed
-        attempt.performance = self._handler.open(run, attempt)
-        outcome = await attempt.performance.perform()
+        try:
+            attempt.performance = self._handler.open(run, attempt)
+            outcome = await attempt.performance.perform()
+        except (
+            Exception
+        ) as error:  # a fault of ours: the run must not be held for ever because of it
+            log.exception("run %s of %s could not be performed", run.id, run.flow)
+            outcome = NeedsAttention(
+                json.dumps({"kind": type(error).__name__, "message": str(error)})
+            )
         if self._attempts.get(run.id) is attempt:
             self._end(attempt, outcome)
 
@@ -304,8 +312,12 @@ class Worker:
         verb = ending_verb(run, outcome)
         note(run, outcome)
         if verb is not None:
-            done = self._ending[run.id] = self._office.main.submit(verb)
-            done.add_done_callback(lambda future: self._ended(run.id, future))
+            try:
+                done = self._ending[run.id] = self._office.main.submit(verb)
+            except BackroomError:  # the lane is full or closed
+                self._doubtful = True
+            else:
+                done.add_done_callback(lambda future: self._ended(run.id, future))
         self._wake.set()
         if not self._attempts:
             self._idle.set()

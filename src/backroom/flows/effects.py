@@ -167,6 +167,8 @@ class Invoke:
                 if limit.expired():
                     raise self._timed_out() from error
                 raise
+        except SystemExit as error:
+            raise self._exited(error) from error
         finally:
             current.reset(token)
 
@@ -176,6 +178,8 @@ class Invoke:
             if self.timeout is None:
                 return self.function(*self.args, **self.kwargs)
             return self._run_with_limit(context)
+        except SystemExit as error:
+            raise self._exited(error) from error
         finally:
             current.reset(token)
 
@@ -207,3 +211,7 @@ class Invoke:
 
     def _timed_out(self) -> TimedOut:
         return TimedOut(f"Step {self.name} took longer than its time-out of {self.timeout:g} s.")
+
+    def _exited(self, error: SystemExit) -> RuntimeError:
+        """Left as it is it would end the worker, and with it all the other runs it performs."""
+        return RuntimeError(f"Step {self.name} called sys.exit({error.code!r}).")

@@ -157,6 +157,8 @@ async def _branch(branch: Branch[Any], count: _Countdown) -> Any:
         if callable(branch):
             return await asyncio.to_thread(branch)
         return await branch
+    except SystemExit as error:  # out of a task it would end the worker
+        raise RuntimeError(f"A branch called sys.exit({error.code!r}).") from error
     finally:
         count.one_less()
 

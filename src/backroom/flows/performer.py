@@ -89,7 +89,10 @@ class FlowPerformance:
             return context.ending or NeedsAttention(as_json(error))
         except Exception as error:
             return context.ending or self._failed(error)
-        except BaseExceptionGroup as error:  # a TaskGroup wraps what unwinds its tasks
+        except (
+            BaseExceptionGroup,
+            SystemExit,
+        ) as error:  # a TaskGroup wraps what unwinds its tasks
             return context.ending or Failed(as_json(error))
         finally:
             if self._deadline is not None:
