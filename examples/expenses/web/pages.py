@@ -28,7 +28,7 @@ SAID = {
     "submitted": "Your claim is in. The check runs in the background; you can leave this page.",
     "approved": "Approved. The claim is being booked.",
     "rejected": "Rejected. The claimant is being told.",
-    "acting": "You are someone else now.",
+    "acting": "You act as {name} now.",
 }
 
 
@@ -53,7 +53,7 @@ Acting = Annotated[Person, Depends(acting)]
 def page(request: Request, template: str, /, *, status: int = 200, **context: Any) -> HTMLResponse:
     actor = acting(request)
     path = request.url.path
-    said = SAID.get(request.query_params.get("said", ""))
+    said = SAID.get(request.query_params.get("said", ""), "").format(name=actor.name)
     html = templates.get_template(template).render(
         actor=actor,
         path=path,
@@ -98,6 +98,8 @@ def moment(value: datetime) -> str:
 
 
 def size(count: int) -> str:
+    if count < 1024:
+        return f"{count} bytes"
     return f"{count / 1024 / 1024:.1f} MB" if count >= 1024 * 1024 else f"{count / 1024:.0f} KB"
 
 
