@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Callable
 from typing import Any, Protocol
 
 from backroom.engine.handler import Performance
@@ -22,7 +23,18 @@ from backroom.records.outcome import (
 )
 from backroom.records.runs import Claimed
 from backroom.records.states import State
-from backroom.store.verbs import Again, Attention, Fenced, HandBack, Park, Settle, Verb
+from backroom.store.limit import Limit
+from backroom.store.protocol import Store
+from backroom.store.verbs import (
+    Again,
+    Attention,
+    Fenced,
+    HandBack,
+    Park,
+    SaveStep,
+    Settle,
+    Verb,
+)
 
 __all__ = ["Attempt", "ending_verb"]
 
@@ -36,12 +48,15 @@ class Watches(Protocol):
 class Attempt:
     """A claimed run while this process performs it; also the desk its performance works at."""
 
-    __slots__ = ("_lane", "_watches", "claimed", "performance", "task", "world")
+    __slots__ = ("_lane", "_store", "_watches", "claimed", "performance", "task", "world")
 
-    def __init__(self, claimed: Claimed, lane: Lane, world: World, watches: Watches) -> None:
+    def __init__(
+        self, claimed: Claimed, lane: Lane, store: Store, world: World, watches: Watches
+    ) -> None:
         self.claimed = claimed
         self.world = world
         self._lane = lane
+        self._store = store
         self._watches = watches
         self.performance: Performance | None = None
         self.task: asyncio.Task[None] | None = None
@@ -54,6 +69,9 @@ class Attempt:
 
     def post(self, verb: Verb) -> None:
         self._lane.post(verb)
+
+    def transact(self, body: Callable[[Any], SaveStep], limit: Limit | None = None) -> None:
+        self._store.transact(body, limit)
 
     def watch(self) -> None:
         self._watches.watch(self)

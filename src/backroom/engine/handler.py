@@ -8,13 +8,14 @@ user code, and all that a handler knows of the engine. `flows/performer.py` impl
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from backroom.engine.world import World
 from backroom.records.outcome import Outcome
 from backroom.records.runs import Claimed, Mail, RunRow
-from backroom.store.verbs import Verb
+from backroom.store.limit import Limit
+from backroom.store.verbs import SaveStep, Verb
 
 __all__ = ["Desk", "Handler", "Performance"]
 
@@ -34,6 +35,11 @@ class Desk(Protocol):
 
     def post(self, verb: Verb) -> None:
         """The same for a verb whose answer nobody needs."""
+        ...
+
+    def transact(self, body: Callable[[Any], SaveStep], limit: Limit | None = None) -> None:
+        """Perform an author's SQL and keep its checkpoint in one transaction, from a thread that
+        can wait; as `Store.transact` says."""
         ...
 
     def watch(self) -> None:

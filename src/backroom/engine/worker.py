@@ -285,7 +285,8 @@ class Worker:
 
     def _begin(self, run: Claimed) -> None:
         assert self._loop is not None
-        attempt = Attempt(run, self._office.main, self._office.world, self)
+        office = self._office
+        attempt = Attempt(run, office.main, office.store, office.world, self)
         self._attempts[run.id] = attempt
         self._idle.clear()
         attempt.task = self._loop.create_task(self._perform(attempt))

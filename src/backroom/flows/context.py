@@ -126,9 +126,17 @@ class RunContext:
 
     def saving(self, row: StepRow, **extra: Any) -> SaveStep:
         """The verb that keeps a checkpoint of this attempt."""
+        verb = self.verb(row, **extra)
+        self.was_kept(row)
+        return verb
+
+    def verb(self, row: StepRow, **extra: Any) -> SaveStep:
+        """The same verb for a checkpoint that may still come to nothing; then see `was_kept`."""
+        return SaveStep(self.run.id, self.run.attempt, row, clears_starts=self.suspicious, **extra)
+
+    def was_kept(self, row: StepRow) -> None:
         self.kept[row.address] = row
-        clears, self.suspicious = self.suspicious, False
-        return SaveStep(self.run.id, self.run.attempt, row, clears_starts=clears, **extra)
+        self.suspicious = False
 
     def passed(self, address: str) -> None:
         """A timer is over. Its wait row is due and says so until the run parks, when the row goes:

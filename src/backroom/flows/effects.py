@@ -16,9 +16,20 @@ from typing import Any, Protocol, TypeVar
 from backroom.flows.context import Blocked, RunContext
 from backroom.flows.scope import FlowScope, StepScope, current, here
 from backroom.records.errors import LeaseLost, StoreError, TimedOut
-from backroom.store.verbs import Verb
+from backroom.records.runs import StepRow
+from backroom.store.limit import Limit
+from backroom.store.verbs import SaveStep, Verb
 
-__all__ = ["Block", "Effect", "Invoke", "Protocol_", "Save", "drive", "drive_in_thread"]
+__all__ = [
+    "Block",
+    "Effect",
+    "InTransaction",
+    "Invoke",
+    "Protocol_",
+    "Save",
+    "drive",
+    "drive_in_thread",
+]
 
 T = TypeVar("T")
 
@@ -168,7 +179,7 @@ class Invoke:
                     raise self._timed_out() from error
                 raise
         except SystemExit as error:
-            raise self._exited(error) from error
+            raise self.exited(error) from error
         finally:
             current.reset(token)
 
@@ -177,15 +188,19 @@ class Invoke:
         try:
             if self.timeout is None:
                 return self.function(*self.args, **self.kwargs)
-            return self._run_with_limit(context)
+            return self.within_limit(
+                context, lambda: self.function(*self.args, **self.kwargs), lambda: True
+            )
         except SystemExit as error:
-            raise self._exited(error) from error
+            raise self.exited(error) from error
         finally:
             current.reset(token)
 
-    def _run_with_limit(self, context: RunContext) -> Any:
+    def within_limit(
+        self, context: RunContext, work: Callable[[], Any], expire: Callable[[], bool]
+    ) -> Any:
         """The flow sees the time-out at once. The thread can't be stopped, so the next try waits
-        for it."""
+        for it. `expire`: gives the work up; False when that comes too late."""
         running = context.overdue.pop(self.address, None)
         if running is not None:
             running.join()
@@ -194,7 +209,7 @@ class Invoke:
 
         def body() -> None:
             try:
-                outcome.append((True, inside.run(self.function, *self.args, **self.kwargs)))
+                outcome.append((True, inside.run(work)))
             except BaseException as error:
                 outcome.append((False, error))
 
@@ -202,8 +217,10 @@ class Invoke:
         thread.start()
         thread.join(self.timeout)
         if not outcome:
-            context.overdue[self.address] = thread
-            raise self._timed_out()
+            if expire():
+                context.overdue[self.address] = thread
+                raise self._timed_out()
+            thread.join()
         good, value = outcome[0]
         if good:
             return value
@@ -212,6 +229,61 @@ class Invoke:
     def _timed_out(self) -> TimedOut:
         return TimedOut(f"Step {self.name} took longer than its time-out of {self.timeout:g} s.")
 
-    def _exited(self, error: SystemExit) -> RuntimeError:
+    def exited(self, error: SystemExit) -> RuntimeError:
         """Left as it is it would end the worker, and with it all the other runs it performs."""
         return RuntimeError(f"Step {self.name} called sys.exit({error.code!r}).")
+
+
+class InTransaction:
+    """Call the author's function of a transaction step: its SQL and its checkpoint are committed
+    together, on a connection that is its own. Only in threads, since such a step is a `def`.
+
+    `keep`: the checkpoint that a value makes.
+    """
+
+    __slots__ = ("_call", "_keep")
+
+    def __init__(self, call: Invoke, keep: Callable[[Any], StepRow]) -> None:
+        self._call = call
+        self._keep = keep
+
+    async def run(self, context: RunContext) -> Any:
+        raise AssertionError("a transaction step is a `def` step")
+
+    def run_in_thread(self, context: RunContext) -> Any:
+        call = self._call
+        if call.timeout is None:
+            return self._perform(context, None)
+        limit = Limit()
+        return call.within_limit(context, lambda: self._perform(context, limit), limit.expire)
+
+    def _perform(self, context: RunContext, limit: Limit | None) -> Any:
+        call = self._call
+        done: list[tuple[Any, StepRow]] = []
+        own: list[BaseException] = []
+
+        def body(connection: Any) -> SaveStep:
+            # A new scope at every call: what a repeated body makes has the same ids.
+            token = current.set(StepScope(context, call.address, call.tries))
+            try:
+                value = call.function(connection, *call.args, **call.kwargs)
+                row = self._keep(value)
+            except SystemExit as error:
+                raise call.exited(error) from error
+            except BaseException as error:
+                own.append(error)
+                raise
+            finally:
+                current.reset(token)
+            done.append((value, row))
+            return context.verb(row)
+
+        try:
+            context.desk.transact(body, limit)
+        except (LeaseLost, StoreError) as error:
+            if error in own:
+                raise
+            context.not_kept(error)
+        value, row = done[-1]
+        context.was_kept(row)
+        return value

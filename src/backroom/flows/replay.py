@@ -5,7 +5,8 @@
                ▼
    undo? register it first
                │
-             call it ──▶ ok ──▶ keep, commit, go on
+             call it ──▶ ok ──▶ keep, commit, go on (in one transaction with its own SQL,
+                     │           if it is a transaction step)
                      └─▶ error ─▶ another try? ──▶ keep the try, wait its backoff, call again
                                 └─▶ none left ──▶ the alternative path, or keep the failure and
                                 raise
@@ -29,10 +30,10 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from backroom.flows.context import Blocked, RunContext
-from backroom.flows.effects import Block, Protocol_, Save
+from backroom.flows.effects import Block, Effect, InTransaction, Protocol_, Save
 from backroom.flows.failures import as_json, failed_step
 from backroom.flows.undo import register_undo
-from backroom.records.errors import InvalidInput, Refused
+from backroom.records.errors import InvalidInput, Refused, TransactionEnded
 from backroom.records.runs import StepRow, WaitRow
 from backroom.rules.retry import delay_us
 
@@ -79,16 +80,28 @@ def perform_step(
         tries += 1
         began = context.clock()
 
-        def record(state: str, result: str | None, error: str | None) -> Save:
-            return Save(context.saving(StepRow(
+        def row_of(state: str, result: str | None, error: str | None) -> StepRow:
+            return StepRow(
                 address, spec.name, "step", state, result, error, fingerprint,
                 tries, began, context.clock(),  # noqa: B023  called within this round of the loop
-            )))  # fmt: skip
+            )  # fmt: skip
+
+        def record(state: str, result: str | None, error: str | None) -> Save:
+            return Save(context.saving(row_of(state, result, error)))
+
+        def call(function: Callable[..., Any]) -> Effect:
+            invoke = spec.invoke(function, args, kwargs, address, tries)  # noqa: B023  likewise
+            if not spec.transaction:
+                return invoke
+            return InTransaction(
+                invoke,
+                lambda value: row_of("done", spec.codec.encode(value), None),  # noqa: B023
+            )
 
         try:
-            value = yield spec.invoke(spec.function, args, kwargs, address, tries)
+            value = yield call(spec.function)
         except Exception as error:
-            if spec.retry.allows(error, tries):
+            if spec.retry.allows(error, tries) and not isinstance(error, TransactionEnded):
                 yield record("trying", None, as_json(error))
                 pause = delay_us(spec.retry, tries, context.desk.world.chance())
                 yield from _pause(context, spec.name, address, tries, delay_us=pause)
@@ -96,7 +109,9 @@ def perform_step(
             failure: Exception = error
             if spec.otherwise is not None:
                 try:
-                    value = yield spec.invoke(spec.otherwise, args, kwargs, address, tries)
+                    value = yield call(spec.otherwise)
+                    if spec.transaction:
+                        return value
                     result = spec.codec.encode(value)
                 except Exception as second:
                     failure = second
@@ -105,6 +120,8 @@ def perform_step(
                     return value
             yield record("failed", None, as_json(failure))
             raise failed_step(context.kept[address]) from failure
+        if spec.transaction:
+            return value  # kept already, in the transaction
         try:
             result = spec.codec.encode(value)
         except Refused as error:

@@ -21,9 +21,18 @@ class Signature:
 
     Types are resolved at first use, not when the function is decorated: the names in its
     annotations may be defined further down in the author's module.
+
+    `given`: how many of the first parameters aren't the caller's (a transaction step's connection).
     """
 
-    def __init__(self, function: Callable[..., Any], name: str, names: Mapping[str, Any]) -> None:
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        name: str,
+        names: Mapping[str, Any],
+        *,
+        given: int = 0,
+    ) -> None:
         self.name = name
         self._function = function
         self._names = (
@@ -31,7 +40,9 @@ class Signature:
         )
         self._input: Codec | None = None
         self._output: Codec | None = None
-        self.parameters = inspect.signature(function).parameters
+        whole = inspect.signature(function)
+        self._callers = whole.replace(parameters=list(whole.parameters.values())[given:])
+        self.parameters = self._callers.parameters
         for parameter in self.parameters.values():
             if parameter.kind not in _KINDS:
                 raise TypeError(
@@ -106,11 +117,10 @@ class Signature:
 
     def _explain(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         try:
-            inspect.signature(self._function).bind(*args, **kwargs)
+            self._callers.bind(*args, **kwargs)
         except TypeError as error:
             raise InvalidInput(
-                f"{self.name}{inspect.signature(self._function)} can't be called like this: "
-                f"{error}."
+                f"{self.name}{self._callers} can't be called like this: {error}."
             ) from None
         raise AssertionError("our binding refuses what Python's would take")
 

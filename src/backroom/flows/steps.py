@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, replace
 from hashlib import blake2b
-from typing import Any, Generic, ParamSpec, TypeVar, cast, overload
+from typing import Any, Concatenate, Generic, Literal, ParamSpec, TypeVar, cast, overload
 
 from backroom.flows.codec import Codec
 from backroom.flows.effects import Invoke, drive, drive_in_thread
@@ -20,10 +20,11 @@ from backroom.records import limits
 from backroom.records.errors import InvalidTime, NotStorable, Refused
 from backroom.rules.retry import NO_RETRY, UNDO_RETRY, Retry
 
-__all__ = ["AsyncStep", "Step", "StepSpec", "check_name", "step"]
+__all__ = ["AsyncStep", "Step", "StepSpec", "TransactionStep", "check_name", "step"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
+C = TypeVar("C")
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,7 @@ class StepSpec:
     undo: Callable[..., Any] | None = None
     undo_retry: Retry = UNDO_RETRY
     check_input: bool = True
+    transaction: bool = False
     key: str | None = None
 
     @property
@@ -155,6 +157,33 @@ class Step(_Declared[P, R]):
         return Step(_changed(self.spec, key, retry, timeout))
 
 
+class TransactionStep(_Declared[P, R], Generic[C, P, R]):
+    """A `def` step whose SQL and whose checkpoint are committed together.
+
+    In a flow it is called without its first parameter: backroom gives it a connection with an open
+    transaction. Elsewhere it is the plain function, called with a connection of the caller's.
+    """
+
+    @overload
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R: ...
+    @overload
+    def __call__(self, connection: C, /, *args: P.args, **kwargs: P.kwargs) -> R: ...
+    def __call__(self, *args: Any, **kwargs: Any) -> R:  # type: ignore[misc]  # it accepts both
+        if flow_scope() is None:
+            return cast("R", self.spec.function(*args, **kwargs))
+        return Step[P, R](self.spec)(*args, **kwargs)
+
+    def using(
+        self,
+        *,
+        key: str | None = None,
+        retry: Retry | None = None,
+        timeout: float | None = None,
+    ) -> TransactionStep[C, P, R]:
+        """The same step with a key of its own, other retries or another time-out (seconds)."""
+        return TransactionStep(_changed(self.spec, key, retry, timeout))
+
+
 def _changed(
     spec: StepSpec, key: str | None, retry: Retry | None, timeout: float | None
 ) -> StepSpec:
@@ -183,7 +212,21 @@ def step(
     undo: Callable[..., Any] | None = None,
     undo_retry: Retry | None = None,
     check_input: bool = True,
+    transaction: Literal[False] = False,
 ) -> _Decorator: ...
+@overload
+def step(
+    *,
+    name: str | None = None,
+    aliases: tuple[str, ...] = (),
+    retry: Retry | None = None,
+    timeout: float | None = None,
+    otherwise: Callable[..., Any] | None = None,
+    undo: Callable[..., Any] | None = None,
+    undo_retry: Retry | None = None,
+    check_input: bool = True,
+    transaction: Literal[True],
+) -> _TransactionDecorator: ...
 def step(
     function: Callable[..., Any] | None = None,
     /,
@@ -196,6 +239,7 @@ def step(
     undo: Callable[..., Any] | None = None,
     undo_retry: Retry | None = None,
     check_input: bool = True,
+    transaction: bool = False,
 ) -> Any:
     """Make a function a step: inside a flow its result is kept and it never runs again.
 
@@ -210,6 +254,9 @@ def step(
                  arguments and behind them its result, or None if nobody knows whether it happened
     undo_retry   how often the undo is tried before a person is asked
     check_input  refuse a kept result that was made from other arguments (CodeMismatch)
+    transaction  for a `def` step: its first parameter is a connection to the database that
+                 backroom uses, which the caller doesn't pass, inside a transaction that is
+                 committed together with the checkpoint. `otherwise` gets it too, `undo` doesn't
     """
     names = caller_names(1)
 
@@ -217,7 +264,9 @@ def step(
         spec = StepSpec(
             name=check_name(name or function.__name__, "step"),
             function=function,
-            signature=Signature(function, name or function.__name__, names),
+            signature=Signature(
+                function, name or function.__name__, names, given=1 if transaction else 0
+            ),
             aliases=aliases,
             retry=retry or NO_RETRY,
             timeout=check_timeout(timeout),
@@ -225,6 +274,7 @@ def step(
             undo=undo,
             undo_retry=undo_retry or UNDO_RETRY,
             check_input=check_input,
+            transaction=transaction,
         )
         if undo is not None:
             undoable(spec)
@@ -234,6 +284,13 @@ def step(
                 f"Step {spec.name} and its alternative must be of one colour: both `def` or "
                 "both `async def`."
             )
+        if transaction:
+            if is_async or not inspect.signature(function).parameters:
+                raise TypeError(
+                    f"Step {spec.name} has transaction=True, so it must be a `def` function whose "
+                    "first parameter takes the connection."
+                )
+            return TransactionStep(spec)
         return AsyncStep(spec) if is_async else Step(spec)
 
     return declare if function is None else declare(function)
@@ -249,6 +306,13 @@ class _Decorator:
     @overload
     def __call__(self, function: Callable[P, R], /) -> Step[P, R]: ...
     def __call__(self, function: Any, /) -> Any:
+        raise NotImplementedError
+
+
+class _TransactionDecorator:
+    """The type of `step(transaction=True, ...)`: callers see the parameters behind the first."""
+
+    def __call__(self, function: Callable[Concatenate[C, P], R], /) -> TransactionStep[C, P, R]:
         raise NotImplementedError
 
 

@@ -137,6 +137,7 @@ async def roll_back(context: RunContext, ending: Failed | Cancelled) -> Outcome:
             signature=Signature(call, f"undo {spec.name}", {}),
             retry=spec.undo_retry,
             otherwise=None,
+            transaction=False,
             undo=None,
             check_input=False,
         )

@@ -25,6 +25,7 @@
     │   ├── RunCancelled         the awaited run ended cancelled
     │   ├── AmbiguousStep        concurrent calls whose order a replay can't know
     │   ├── CodeMismatch         a kept result doesn't fit the code that now asks for it
+    │   ├── TransactionEnded     a transaction step committed or rolled back by itself
     │   └── NotInFlow            a durable wait outside of a flow
     └── LeaseLost                this attempt no longer holds its run: stop quietly
 
@@ -60,6 +61,7 @@ __all__ = [
     "StoreUnavailable",
     "TimedOut",
     "TooLarge",
+    "TransactionEnded",
     "UnknownFlow",
 ]
 
@@ -252,6 +254,17 @@ class CodeMismatch(FlowError):
         super().__init__(
             f"The code no longer matches what is kept at {address}: {what}. Deploy code that "
             "fits, then retry the run; or cancel it and start a new one."
+        )
+
+
+class TransactionEnded(FlowError):
+    """A transaction step committed or rolled back by itself, so that its checkpoint can't share its
+    transaction any more. Such a step isn't tried again: what it committed is there."""
+
+    def __init__(self, how: str = "") -> None:
+        super().__init__(
+            f"A transaction step ended its transaction by itself{': ' + how if how else ''}. Take "
+            "COMMIT, ROLLBACK and `with connection:` out of it: backroom commits when it returns."
         )
 
 

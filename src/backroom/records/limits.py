@@ -16,6 +16,7 @@ __all__ = [
     "STARTS",
     "STATUS_CHARS",
     "STEPS",
+    "TRANSACTIONS",
 ]
 
 PAYLOAD_BYTES = 1024 * 1024  # one input, result or event, as JSON in UTF-8
@@ -30,4 +31,5 @@ MAILBOX_EVENTS = 1_000  # unread events of one run
 CHAIN_DEPTH = 32  # runs started by runs started by runs …
 DELAY_US = 10 * 366 * 24 * 3600 * 1_000_000  # ten years
 STARTS = 3  # claims without progress after which a run that kills its worker is set aside
+TRANSACTIONS = 16  # transaction steps of one process at work at once; others wait their turn
 INTAKE_OPS = 100_000  # calls of one process that wait for the database's writer

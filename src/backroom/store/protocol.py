@@ -11,7 +11,7 @@ PostgreSQL). Tests move it with `Store.move_clock`; nothing else ever does.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from backroom.records.runs import (
@@ -25,7 +25,8 @@ from backroom.records.runs import (
     WorkerRow,
 )
 from backroom.records.states import State
-from backroom.store.verbs import Verb
+from backroom.store.limit import Limit
+from backroom.store.verbs import SaveStep, Verb
 
 __all__ = ["Reader", "Session", "Store"]
 
@@ -135,6 +136,23 @@ class Store(Protocol):
 
     def emit_on(self, connection: Any, run_id: str, event_id: str, name: str, payload: str) -> None:
         """Emit on the caller's own connection, likewise. Raises what `Emit` answers."""
+        ...
+
+    def transact(self, body: Callable[[Any], SaveStep], limit: Limit | None = None) -> None:
+        """Perform an author's SQL and keep its checkpoint in one transaction.
+
+        `body` gets a connection of its own with an open transaction (BEGIN IMMEDIATE on SQLite) and
+        answers the checkpoint, which is written on the same connection while the run's hot row is
+        locked; then both are committed. A deadlock or serialisation failure, the body's or ours, is
+        tried again from the start, up to 5 times with a little jitter: so `body` may be called
+        more than once. When the answer to a commit is lost, a look (which waits until the old
+        transaction has ended) tells whether it took, before anything is repeated.
+
+        Raises with nothing committed: what `body` raised, or what the database said of the author's
+        rows at the commit, as the driver's own error; LeaseLost; StoreError where our part failed;
+        TimedOut when the limit has expired. OutcomeUnknown when even the look failed.
+        TransactionEnded when the body itself has ended the transaction.
+        """
         ...
 
     def ring(self) -> None:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
+import threading
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from backroom.records import limits
 from backroom.records.runs import NewRun, Started
+from backroom.store.limit import Limit
 from backroom.store.postgres import clock, guests, migrate
 from backroom.store.postgres.bell import PostgresBell, listen
 from backroom.store.postgres.diagnose import diagnose
@@ -18,7 +21,8 @@ from backroom.store.postgres.reader import PostgresReader
 from backroom.store.postgres.ringer import Ringer, notify
 from backroom.store.postgres.session import PostgresSession
 from backroom.store.postgres.statement import Sql
-from backroom.store.verbs import Emit
+from backroom.store.postgres.transact import Transactor
+from backroom.store.verbs import Emit, SaveStep
 
 if TYPE_CHECKING:
     from psycopg import Connection
@@ -64,6 +68,8 @@ class PostgresStore:
         self.ringer = Ringer(partial(notify, link, self.channel), link.close)
         self.known_identity: guests.Identity | None = None
         self.lock_timeout_ms = round(lock_timeout_seconds * 1000)
+        self.transactor = Transactor(self.address, self.sql, self.lock_timeout_ms)
+        self.turns = threading.BoundedSemaphore(limits.TRANSACTIONS)
 
     def session(self) -> PostgresSession:
         return PostgresSession(Link(self.address), self.sql, self.lock_timeout_ms)
@@ -87,6 +93,10 @@ class PostgresStore:
     def emit_on(self, connection: Any, run_id: str, event_id: str, name: str, payload: str) -> None:
         verb = Emit(run_id, event_id, name, payload)
         guests.emit_on(connection, self.sql, self.identity, verb)
+
+    def transact(self, body: Callable[[Any], SaveStep], limit: Limit | None = None) -> None:
+        with self.turns:
+            self.transactor.transact(body, limit)
 
     def ring(self) -> None:
         self.ringer.ring()

@@ -7,7 +7,6 @@ isn't either; one that fails in another way may have reached the disk, and says 
 from __future__ import annotations
 
 import sqlite3
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,17 +15,12 @@ from backroom.store.sqlite.batch import perform
 from backroom.store.sqlite.connection import connect
 from backroom.store.sqlite.faults import as_store_error, mapped
 from backroom.store.sqlite.forking import Keeper
-from backroom.store.sqlite.locks import LockWaits
+from backroom.store.sqlite.locks import LockWaits, take_write_lock
 from backroom.store.sqlite.migrate import check
 from backroom.store.sqlite.transaction import Transaction
 from backroom.store.verbs import Register, Renew, Verb
 
 __all__ = ["SqliteSession"]
-
-
-QUICK_SECONDS = 0.0005
-QUICK_FOR_SECONDS = 0.25
-SLOW_SECONDS = 0.005
 
 
 class SqliteSession:
@@ -47,7 +41,7 @@ class SqliteSession:
                 self._lock_waits.lease_us = verb.lease_us
         with self._keeper.using() as connection:
             try:
-                self._begin(connection)
+                take_write_lock(connection, self._busy_timeout_ms, self._lock_waits)
                 tx = Transaction(connection, may_rescue=self._lock_waits.may_rescue())
                 answers = perform(tx, verbs)
             except sqlite3.Error as error:
@@ -72,32 +66,12 @@ class SqliteSession:
         )
         try:
             check(connection, self._path)
-            connection.execute("PRAGMA busy_timeout = 0")  # `_begin` waits; later nothing has to
+            # `take_write_lock` waits; later nothing has to.
+            connection.execute("PRAGMA busy_timeout = 0")
         except BaseException:
             connection.close()
             raise
         return connection
-
-    def _begin(self, connection: sqlite3.Connection) -> None:
-        """Take the write lock, asking often.
-
-        SQLite's own waiting sleeps up to 100 ms between two looks; beside a worker that commits
-        without pause that was a wait of 1 to 2 seconds, and is one of some 20 ms this way.
-        """
-        asked = time.monotonic()
-        try:
-            while True:
-                try:
-                    connection.execute("BEGIN IMMEDIATE")
-                    return
-                except sqlite3.OperationalError as error:
-                    waited = time.monotonic() - asked
-                    busy = error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
-                    if not busy or waited * 1000 >= self._busy_timeout_ms:
-                        raise
-                time.sleep(QUICK_SECONDS if waited < QUICK_FOR_SECONDS else SLOW_SECONDS)
-        finally:
-            self._lock_waits.waited(time.monotonic() - asked)
 
     def _commit(self, connection: sqlite3.Connection) -> None:
         try:

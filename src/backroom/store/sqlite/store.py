@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
+from backroom.records import limits
 from backroom.records.errors import BackroomError
 from backroom.records.runs import NewRun, Started
+from backroom.store.limit import Limit
 from backroom.store.sqlite import caller, clock, doctor
 from backroom.store.sqlite.bell import Ringer, SqliteBell
 from backroom.store.sqlite.connection import connect
@@ -19,7 +22,8 @@ from backroom.store.sqlite.locks import LockWaits
 from backroom.store.sqlite.migrate import applied, check, migrate
 from backroom.store.sqlite.reader import SqliteReader
 from backroom.store.sqlite.session import SqliteSession
-from backroom.store.verbs import Emit
+from backroom.store.sqlite.transact import Transactor
+from backroom.store.verbs import Emit, SaveStep
 
 __all__ = ["SqliteStore"]
 
@@ -44,6 +48,10 @@ class SqliteStore:
         self._checkpoints = checkpoints
         self._busy_timeout_ms = busy_timeout_ms
         self._lock_waits = LockWaits()
+        self._transactor = Transactor(
+            self.path, busy_timeout_ms=busy_timeout_ms, lock_waits=self._lock_waits
+        )
+        self._turns = threading.BoundedSemaphore(limits.TRANSACTIONS)
         self._looker = SqliteReader(self.path, busy_timeout_ms=1_000)
         self._ringer = Ringer(self._bells)
 
@@ -76,6 +84,10 @@ class SqliteStore:
 
     def emit_on(self, connection: Any, run_id: str, event_id: str, name: str, payload: str) -> None:
         caller.emit_on(connection, self.path, Emit(run_id, event_id, name, payload))
+
+    def transact(self, body: Callable[[Any], SaveStep], limit: Limit | None = None) -> None:
+        with self._turns:
+            self._transactor.transact(body, limit)
 
     def ring(self) -> None:
         self._ringer.ring()
