@@ -58,6 +58,7 @@ class Report:
     steps: int = 0
     calls: int = 0
     lost_attempts: int = 0
+    set_aside: int = 0  # as suspected of killing their workers; an administrator retried them
     mails: int = 0
     mails_twice: int = 0
     seconds: float = 0.0
@@ -68,7 +69,8 @@ class Report:
             f"{self.seconds:.1f} s; {len(self.kills)} kills ({', '.join(self.kills)}); "
             f"{self.approved} approved and booked, {self.rejected} rejected; "
             f"{self.steps} checkpoints from {self.calls} calls of steps, "
-            f"{self.lost_attempts} attempts lost; {self.mails} mails, {self.mails_twice} of them "
+            f"{self.lost_attempts} attempts lost, {self.set_aside} runs set aside and retried; "
+            f"{self.mails} mails, {self.mails_twice} of them "
             "delivered more than once"
         )
 
@@ -79,12 +81,14 @@ def rejects(number: str) -> bool:
 
 
 def kill_and_count(
-    content: bytes, *, kills: int, pauses: tuple[float, float], seed: int, log: Path
-) -> Report:
+    content: bytes, *, kills: int, pauses: tuple[float, float], seed: int, log: Path,
+    concurrency: int = 100,
+) -> Report:  # fmt: skip
     """Load in as many portions as there are kills, kill in between, and see that all is right.
 
     pauses  shortest and longest time from the first step that a portion causes to the kill, in
             seconds
+    concurrency  how many runs each of the two workers performs at once
     """
     dice = random.Random(seed)
     report = Report(seed)
@@ -93,7 +97,7 @@ def kill_and_count(
     engine()
     make_table()
     office = Approvers()
-    with log.open("wb") as out, catch_all() as takes_mail, Workers(out) as workers:
+    with log.open("wb") as out, catch_all() as takes_mail, Workers(out, concurrency) as workers:
         assert takes_mail
         with office.deciding():
             for portion in portions(content, kills):
@@ -103,7 +107,7 @@ def kill_and_count(
                 time.sleep(dice.uniform(*pauses))
                 report.kills.append(workers.kill(with_supervisor=dice.random() < 0.5))
             load(content, "claims.csv")
-            until_all_have_ended(workers, log)
+            report.set_aside = until_all_have_ended(workers, log)
     count(report, content)
     report.seconds = time.monotonic() - began
     return report
@@ -124,8 +128,9 @@ def portions(content: bytes, many: int) -> Iterator[bytes]:
 class Workers:
     """`backroom worker` with two processes, killed and started again."""
 
-    def __init__(self, out: IO[bytes]) -> None:
+    def __init__(self, out: IO[bytes], concurrency: int) -> None:
         self._out = out
+        self._concurrency = concurrency
         self._supervisor: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Workers:
@@ -144,6 +149,7 @@ class Workers:
             [
                 sys.executable, "-m", "backroom", "worker", "tests.examples.counted:app",
                 "--processes", "2", "--lease", str(LEASE_SECONDS),
+                "--concurrency", str(self._concurrency),
             ],
             cwd=ROOT, env=environment, stdout=self._out, stderr=subprocess.STDOUT,
         )  # fmt: skip
@@ -228,22 +234,30 @@ class Approvers:
             self._failed.append(error)
 
 
-def until_all_have_ended(workers: Workers, log: Path) -> None:
+def until_all_have_ended(workers: Workers, log: Path) -> int:
+    """Wait for the last run, as an administrator who retries what was set aside; how many that
+    were."""
     runs = views.runs()
+    state = func.coalesce(runs.c.state, "missing")
     query = (
-        select(func.count())
-        .select_from(ClaimRow)
+        select(ClaimRow.run_id, state)
         .outerjoin(runs, runs.c.id == ClaimRow.run_id)
-        .where(func.coalesce(runs.c.state, "missing").not_in(("succeeded", "failed", "cancelled")))
+        .where(state.not_in(("succeeded", "failed", "cancelled")))
     )
+    set_aside = 0
     deadline = time.monotonic() + 120
     while True:
         with reading() as session:
-            left = session.scalars(query).one()
+            left = session.execute(query).all()
         if not left:
-            return
+            return set_aside
+        for run_id, found in left:
+            if found == "needs_attention":
+                app.run(run_id).retry().wait()
+                set_aside += 1
         workers.keep_up()
-        assert time.monotonic() < deadline, f"{left} runs don't end:\n{log.read_text()[-4000:]}"
+        states = Counter(found for _, found in left)
+        assert time.monotonic() < deadline, f"{states} don't end:\n{log.read_text()[-4000:]}"
         time.sleep(0.1)
 
 
