@@ -46,21 +46,10 @@ Protocol_ = Generator[Effect, Any, T]
 async def drive(context: RunContext, protocol: Protocol_[T]) -> T:
     """Perform a protocol's effects in this task."""
     scope = current.get()
-    if isinstance(scope, FlowScope) and scope.owner is not here():
-        return await _drive_in_foreign_task(context, protocol)
-    return await _drive(context, protocol)
-
-
-async def _drive_in_foreign_task(context: RunContext, protocol: Protocol_[T]) -> T:
-    """The author awaits a call in a task of his own: one leaf more, beside the body."""
-    context.fork(2)
-    try:
-        return await _drive(context, protocol)
-    finally:
-        context.branch_ended(1)
-
-
-async def _drive(context: RunContext, protocol: Protocol_[T]) -> T:
+    # Where the author awaits a call in a task of his own there is one leaf more, beside the body.
+    foreign = isinstance(scope, FlowScope) and scope.owner is not here()
+    if foreign:
+        context.fork(2)
     try:
         effect = next(protocol)
         while True:
@@ -73,6 +62,9 @@ async def _drive(context: RunContext, protocol: Protocol_[T]) -> T:
     except StopIteration as end:
         result: T = end.value
         return result
+    finally:
+        if foreign:
+            context.branch_ended(1)
 
 
 def drive_in_thread(context: RunContext, protocol: Protocol_[T]) -> T:

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Mapping, Sequence
 from contextvars import copy_context
 from typing import Any
 
@@ -66,6 +65,8 @@ class FlowPerformance:
             outcome = self._watch_deadline()
         if outcome is None:
             outcome = await self._call(arguments)
+        if isinstance(outcome, Succeeded):
+            return outcome
         if isinstance(outcome, Failed | Cancelled) and has_undos(context):
             outcome = await self._undo(outcome)
         if isinstance(outcome, Failed | Cancelled | NeedsAttention):
@@ -101,30 +102,36 @@ class FlowPerformance:
     async def _undo(self, outcome: Failed | Cancelled) -> Outcome:
         context = self._context
         try:
-            async with self._own_task():
+            task = self._enter_task()
+            try:
                 return await roll_back(context, outcome)
+            finally:
+                self._leave_task(task)
         except asyncio.CancelledError as error:  # parked between two tries, handed back, or lost
             return context.ending or NeedsAttention(as_json(error))
         except Exception as error:
             return context.ending or NeedsAttention(as_json(error))
 
     async def _in_task(self, arguments: dict[str, Any]) -> Any:
-        async with self._own_task() as task:
+        task = self._enter_task()
+        try:
             current.set(FlowScope(self._context, "", owner=task))
             return await self._spec.function(**arguments)
+        finally:
+            self._leave_task(task)
 
-    @asynccontextmanager
-    async def _own_task(self) -> AsyncIterator[asyncio.Task[Any]]:
-        """Let the context unwind us by cancelling this task, and leave it usable for the engine."""
+    def _enter_task(self) -> asyncio.Task[Any]:
+        """Let the context unwind us by cancelling this task."""
         task = asyncio.current_task()
         assert task is not None
         self._context.task = task
-        try:
-            yield task
-        finally:
-            self._context.task = None
-            while task.cancelling():
-                task.uncancel()
+        return task
+
+    def _leave_task(self, task: asyncio.Task[Any]) -> None:
+        """Leave it usable for the engine, cancelled or not."""
+        self._context.task = None
+        while task.cancelling():
+            task.uncancel()
 
     async def _in_thread(self, arguments: dict[str, Any]) -> Any:
         scope = FlowScope(self._context, "", owner=None)
