@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from backroom.app.backroom import Backroom
+    from backroom.flows.chunks import chunks, pages
     from backroom.flows.current import CurrentRun, current_run, progress
     from backroom.flows.gathering import gather
     from backroom.flows.handles import Run, Status
@@ -47,10 +48,12 @@ __all__ = [
     "Run",
     "State",
     "Status",
+    "chunks",
     "current_run",
     "errors",
     "first",
     "gather",
+    "pages",
     "progress",
     "sleep",
     "step",
@@ -66,9 +69,11 @@ _HOMES = {
     "Run": "backroom.flows.handles",
     "State": "backroom.records.states",
     "Status": "backroom.flows.handles",
+    "chunks": "backroom.flows.chunks",
     "current_run": "backroom.flows.current",
     "first": "backroom.flows.waits",
     "gather": "backroom.flows.gathering",
+    "pages": "backroom.flows.chunks",
     "progress": "backroom.flows.current",
     "sleep": "backroom.flows.waits",
     "step": "backroom.flows.steps",

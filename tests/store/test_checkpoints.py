@@ -162,3 +162,27 @@ def test_everything_of_a_run_can_come_in_one_batch(desk: Desk) -> None:
     assert answers[:4] == [None] * 4
     assert [kept.address for kept in desk.reader.steps(run.id)] == ["a#1", "b#1"]
     assert desk.state(run.id) is State.SUCCEEDED
+
+
+def test_a_checkpoint_can_forget_those_below_an_address(desk: Desk) -> None:
+    run = desk.started_and_claimed()
+    for address in ("chunks#1.1/a#1", "chunks#1.1/b#1", "chunks#1.10/a#1", "chunks#1.2/a#1", "z#1"):
+        desk.done(SaveStep(run.id, run.attempt, step(address)))
+    desk.done(SaveStep(run.id, run.attempt, step("undo chunks#1.1/b#1")))
+    cursor = SaveStep(run.id, run.attempt, step("chunks#1"), forgets="chunks#1.1/")
+    desk.done(cursor)
+    kept = [
+        "chunks#1", "chunks#1.1/b#1", "chunks#1.10/a#1", "chunks#1.2/a#1", "undo chunks#1.1/b#1",
+        "z#1",
+    ]  # fmt: skip
+    assert sorted(row.address for row in desk.reader.steps(run.id)) == kept
+    desk.done(cursor)
+    assert sorted(row.address for row in desk.reader.steps(run.id)) == kept
+
+
+def test_a_late_checkpoint_forgets_nothing(desk: Desk) -> None:
+    old = desk.started_and_claimed()
+    desk.done(SaveStep(old.id, old.attempt, step("chunks#1.1/a#1")))
+    desk.lose(old)
+    desk.lost(SaveStep(old.id, old.attempt, step("chunks#1"), forgets="chunks#1.1/"))
+    assert [row.address for row in desk.reader.steps(old.id)] == ["chunks#1.1/a#1"]

@@ -138,6 +138,15 @@ class RunContext:
         self.kept[row.address] = row
         self.suspicious = False
 
+    def forget(self, prefix: str) -> None:
+        """What `SaveStep.forgets` says, in memory."""
+        gone = [a for a in list(self.kept) if a.startswith(prefix) and f"undo {a}" not in self.kept]
+        for address in gone:
+            del self.kept[address]
+        for rows in (self.waits, self._passed):
+            for address in [a for a in list(rows) if a.startswith(prefix)]:
+                del rows[address]
+
     def passed(self, address: str) -> None:
         """A timer is over. Its wait row is due and says so until the run parks, when the row goes:
         the checkpoint is written then, in the same transaction."""

@@ -31,13 +31,14 @@ __all__ = ["FlowScope", "StepScope", "current", "flow_scope", "here"]
 class FlowScope:
     """One place of a flow: its body or a branch."""
 
-    __slots__ = ("_counts", "_foreign", "context", "owner", "path")
+    __slots__ = ("_counts", "_foreign", "_loops", "context", "owner", "path")
 
     def __init__(self, context: RunContext, path: str, owner: object) -> None:
         self.context = context
         self.path = path
         self.owner = owner  # the task or thread whose calls are counted
         self._counts: dict[str, int] = {}
+        self._loops: list[tuple[object, str, dict[str, int]]] = []
         self._foreign = 0
 
     def address(self, name: str, key: str | None = None) -> str:
@@ -57,6 +58,19 @@ class FlowScope:
         behind = address[len(self.path) + len(name) :]
         there = (f"{self.path}{before}{behind}" for before in former)
         return next((before for before in there if before in known), address)
+
+    def enter(self, loop: object, path: str) -> None:
+        """A loop goes into its next round: what is called in it is counted anew, under `path`."""
+        self._loops.append((loop, self.path, self._counts))
+        self.path, self._counts = path, {}
+
+    def leave(self, loop: object) -> None:
+        """The round is over, and so is every loop inside it that was left in the middle."""
+        for depth, (entered, path, counts) in enumerate(self._loops):
+            if entered is loop:
+                self.path, self._counts = path, counts
+                del self._loops[depth:]
+                return
 
     def _keyed(self, name: str, key: str) -> str:
         if len(key) > limits.KEY_CHARS:

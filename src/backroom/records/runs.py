@@ -61,7 +61,8 @@ class StepRow:
     """A checkpoint, or the record of a step that is still trying.
 
     kind:   step, timer, event, child, first, start (a run started by the flow), undo (registered),
-            rollback (the run only goes backwards)
+            rollback (the run only goes backwards), cursor (where a walk in chunks stands),
+            map (where a fan-out stands)
     state:  done, failed (final), trying (tries so far failed; no result yet)
     error:  JSON text {"kind", "message", "traceback"?}
     """

@@ -4,6 +4,7 @@
     charge#2                 the second
     charge[order 7]          a call with a key of its own
     gather#1.0/fetch#1       the first fetch in branch 0 of the first gather
+    chunks#1.36/book#1       the first book in chunk 36 of the first walk
 
 The number counts the calls of one name in one place, so code between steps may do what it likes and
 an inserted step shifts nothing but its own name.

@@ -179,12 +179,15 @@ class SaveStep(Fenced):
     checkpoint records; it is marked consumed. `starts`: runs that exist if and only if this
     checkpoint does (child runs; stored like `Start`, key included; the row's result names the ids).
     `clears_starts`: progress was made, so set the hot row's `starts` to 1.
+    `forgets`: where the run will never come by again (`chunks#1.7/`): the checkpoints whose
+    addresses begin so are removed, but for those of steps with an undo, which will ask for them.
     """
 
     step: StepRow
     consumes: str | None = None
     starts: tuple[NewRun, ...] = ()
     clears_starts: bool = False
+    forgets: str | None = None
 
 
 @value

@@ -67,6 +67,14 @@ def save_steps(
         "ends": number_array([step.finished_at for step in steps]),
     }
     yield Statement(sql["save_steps"], values)
+    forgetting = [verb for _, verb in verbs if verb.forgets is not None]
+    if forgetting:
+        values = {
+            "ids": id_array([verb.run_id for verb in forgetting]),
+            "attempts": number_array([verb.attempt for verb in forgetting]),
+            "prefixes": text_array([verb.forgets for verb in forgetting]),
+        }
+        yield Statement(sql["forget_steps"], values)
     consuming = [verb for _, verb in verbs if verb.consumes is not None]
     if consuming:
         values = {

@@ -15,6 +15,7 @@ __all__ = ["due_at", "save_progress", "save_steps", "save_waits", "step_rows", "
 
 SAVE_STEP = sql("save_step")
 CONSUME_EVENT = sql("consume_event")
+FORGET_STEPS = sql("forget_steps")
 CLEAR_STARTS = sql("clear_starts")
 SAVE_PROGRESS = sql("save_progress")
 SAVE_WAIT = sql("save_wait")
@@ -30,6 +31,7 @@ def save_steps(
     rows: list[Row] = []
     consumed: list[Row] = []
     cleared: list[Row] = []
+    forgotten: list[Row] = []
     starts: list[NewRun] = []
     for place, verb in verbs:
         run_id = verb.run_id
@@ -59,9 +61,14 @@ def save_steps(
             consumed.append((tx.now, s.address, verb.consumes))
         if verb.clears_starts and held[2] != 1:
             cleared.append((run_id,))
+        if verb.forgets is not None:
+            # The next character: everything below the prefix comes before it.
+            behind = verb.forgets[:-1] + chr(ord(verb.forgets[-1]) + 1)
+            forgotten.append((run_id, verb.forgets, behind))
         if verb.starts:
             starts.extend(verb.starts)
     tx.many(SAVE_STEP, rows)
+    tx.many(FORGET_STEPS, forgotten)
     tx.many(CONSUME_EVENT, consumed)
     tx.many(CLEAR_STARTS, cleared)
     if starts:
