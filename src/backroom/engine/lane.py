@@ -199,10 +199,10 @@ class Lane:
         _deliver(claims, [error] * len(claims))
         if not rest:
             return
-        deadline = time.monotonic() + self.patience_seconds
+        began = time.monotonic()
         pause = FIRST_PAUSE_SECONDS
         unknown = isinstance(error, OutcomeUnknown)
-        while time.monotonic() < deadline:
+        while time.monotonic() < began + self.patience_seconds:  # which may be lowered meanwhile
             if not unknown:
                 time.sleep(pause)
                 pause = min(pause * 2, 2.0)
