@@ -8,6 +8,9 @@ thousand share one sync.
                                      ▲                                     │
                                      └────────── meanwhile, more ──────────┘
 
+A worker's loop performs many runs in one turn. What they submit goes to the lane together at the
+turn's end; else the lane would take the first, and fight with the rest for the interpreter's lock.
+
 A process has two lanes. `main` carries what its own attempts write; `doors` what may have to wait
 for other people's locks (keyed starts, events), so that a caller's long transaction holds up
 nobody's checkpoint. Leases are renewed elsewhere (`engine/lease.py`).
@@ -52,9 +55,9 @@ BATCH = 1_000  # verbs in one transaction: beyond it nothing is won, and a failu
 
 class _Ticket:
     """Verbs that belong in one transaction, mostly one, and whoever waits for the answer: an
-    asyncio future, a thread's future, or nobody."""
+    asyncio future, a callback in a loop, a thread's future, or nobody."""
 
-    __slots__ = ("future", "is_group", "loop", "verbs")
+    __slots__ = ("future", "is_group", "loop", "then", "verbs")
 
     def __init__(
         self,
@@ -62,11 +65,13 @@ class _Ticket:
         future: Any,
         loop: asyncio.AbstractEventLoop | None,
         *,
+        then: Callable[[Any], None] | None = None,
         is_group: bool = False,
     ) -> None:
         self.verbs = verbs
         self.future = future
         self.loop = loop
+        self.then = then
         self.is_group = is_group  # answered with the list of answers
 
 
@@ -85,6 +90,7 @@ class Lane:
         self.patience_seconds = patience_seconds  # how long a failing database is tried again
         self._after_commit = after_commit
         self._queue: SimpleQueue[_Ticket | None] = SimpleQueue()
+        self._turns: dict[asyncio.AbstractEventLoop, list[_Ticket]] = {}  # not yet over
         self._closed = False
         self._thread = threading.Thread(target=self._work, name=f"backroom-{name}", daemon=True)
         self._thread.start()
@@ -95,8 +101,14 @@ class Lane:
         """From a loop: a future of that loop."""
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Any] = loop.create_future()
-        self._put(_Ticket((verb,), future, loop))
+        self._put_with_turn(_Ticket((verb,), future, loop), loop)
         return future
+
+    def tell(self, verb: Verb, then: Callable[[Any], None]) -> None:
+        """From a loop: call `then` with the answer, an error included. Where nobody awaits, a
+        future would only cost."""
+        loop = asyncio.get_running_loop()
+        self._put_with_turn(_Ticket((verb,), None, loop, then=then), loop)
 
     def future(self, verb: Verb) -> Future[Any]:
         """From anywhere: a thread-safe future."""
@@ -116,18 +128,42 @@ class Lane:
 
     def post(self, verb: Verb) -> None:
         """Nobody waits for the answer."""
-        self._put(_Ticket((verb,), None, None))
+        ticket = _Ticket((verb,), None, None)
+        loop = asyncio._get_running_loop()
+        if loop is None:
+            self._put(ticket)
+        else:
+            self._put_with_turn(ticket, loop)
 
     def _put(self, ticket: _Ticket) -> None:
+        self._check_intake(self._queue.qsize())
+        self._queue.put(ticket)
+
+    def _put_with_turn(self, ticket: _Ticket, loop: asyncio.AbstractEventLoop) -> None:
+        turn = self._turns.get(loop)
+        if turn is None:
+            self._check_intake(self._queue.qsize())
+            turn = self._turns[loop] = []
+            loop.call_soon(self._end_turn, loop)
+        self._check_intake(len(turn))
+        turn.append(ticket)
+
+    def _end_turn(self, loop: asyncio.AbstractEventLoop) -> None:
+        turn = self._turns.pop(loop)
         if self._closed:
-            raise StoreUnavailable("This Backroom has been closed. Open a new one.")
-        if self._queue.qsize() >= limits.INTAKE_OPS:
+            _deliver(turn, [closed()] * len(turn))
+            return
+        for ticket in turn:
+            self._queue.put(ticket)
+
+    def _check_intake(self, waiting: int) -> None:
+        if self._closed:
+            raise closed()
+        if waiting >= limits.INTAKE_OPS:
             raise Busy(
                 f"{limits.INTAKE_OPS:,} calls wait for the database already. Nothing of this "
-                "one was "
-                "stored; try again in a moment."
+                "one was stored; try again in a moment."
             )
-        self._queue.put(ticket)
 
     def close(self) -> None:
         """Commit what is queued, then stop. Safe to call twice."""
@@ -220,6 +256,10 @@ class Lane:
         _deliver(rest, [error] * len(rest))
 
 
+def closed() -> StoreUnavailable:
+    return StoreUnavailable("This Backroom has been closed. Open a new one.")
+
+
 def _grouped(tickets: Sequence[_Ticket], answers: Sequence[object]) -> list[object]:
     """One answer a ticket: a group's is the list of its verbs' answers."""
     taken = 0
@@ -242,12 +282,12 @@ def _wrapped(error: Exception, verb: Verb) -> BackroomError:
 def _deliver(tickets: Sequence[_Ticket], answers: Sequence[object]) -> None:
     """Resolve the futures; those of one loop together, since waking a loop costs more than a
     future."""
-    by_loop: dict[asyncio.AbstractEventLoop, list[tuple[Any, object]]] = {}
+    by_loop: dict[asyncio.AbstractEventLoop, list[tuple[_Ticket, object]]] = {}
     for ticket, answer in zip(tickets, answers, strict=True):
-        if ticket.future is None:
-            continue
         if ticket.loop is not None:
-            by_loop.setdefault(ticket.loop, []).append((ticket.future, answer))
+            by_loop.setdefault(ticket.loop, []).append((ticket, answer))
+        elif ticket.future is None:
+            continue
         elif isinstance(answer, BaseException):
             ticket.future.set_exception(answer)
         else:
@@ -257,11 +297,14 @@ def _deliver(tickets: Sequence[_Ticket], answers: Sequence[object]) -> None:
             loop.call_soon_threadsafe(_resolve, pairs)
 
 
-def _resolve(pairs: Sequence[tuple[asyncio.Future[Any], object]]) -> None:
-    for future, answer in pairs:
-        if future.done():
+def _resolve(pairs: Sequence[tuple[_Ticket, object]]) -> None:
+    for ticket, answer in pairs:
+        future = ticket.future
+        if ticket.then is not None:
+            ticket.then(answer)
+        elif future.done():
             continue
-        if isinstance(answer, BaseException):
+        elif isinstance(answer, BaseException):
             future.set_exception(answer)
         else:
             future.set_result(answer)

@@ -22,7 +22,7 @@ import socket
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any
+from functools import partial
 
 from backroom.engine.attempt import Attempt, ending_verb
 from backroom.engine.handler import Handler
@@ -85,7 +85,7 @@ class Worker:
         self.id = settings.worker_id or office.world.new_id()
         self._attempts: dict[str, Attempt] = {}
         self._watching: set[str] = set()
-        self._ending: dict[str, asyncio.Future[Any]] = {}  # ended here, not yet in the database
+        self._ending: set[str] = set()  # ended here, not yet in the database
         self._floors: dict[tuple[str, int], int] = {}
         self._full_look_at = 0.0
         self._doubtful = False
@@ -310,23 +310,25 @@ class Worker:
         run = attempt.claimed
         del self._attempts[run.id]
         self._watching.discard(run.id)
+        self._wake.set()  # before the end is told: so the next claim goes to the lane with it
         verb = ending_verb(run, outcome)
         note(run, outcome)
         if verb is not None:
             try:
-                done = self._ending[run.id] = self._office.main.submit(verb)
+                self._office.main.tell(verb, partial(self._ended, run.id))
             except BackroomError:  # the lane is full or closed
                 self._doubtful = True
             else:
-                done.add_done_callback(lambda future: self._ended(run.id, future))
-        self._wake.set()
+                self._ending.add(run.id)
         if not self._attempts:
             self._idle.set()
 
-    def _ended(self, run_id: str, done: asyncio.Future[Any]) -> None:
-        self._ending.pop(run_id, None)
-        if not done.cancelled() and isinstance(done.exception(), StoreError):
+    def _ended(self, run_id: str, answer: object) -> None:
+        self._ending.discard(run_id)
+        if isinstance(answer, StoreError):
             self._doubtful = True  # it may still be ours in the database
+        if self._stopping and not self._ending:
+            self._wake.set()
 
     async def _finish(self) -> None:
         """Let what is in hand end; hand back what doesn't end within the grace."""
@@ -347,7 +349,10 @@ class Worker:
         ]
         self._attempts.clear()
         # Only then may the lease be given back: with it goes what isn't in the database yet.
-        await asyncio.gather(*stuck, *self._ending.values(), return_exceptions=True)
+        await asyncio.gather(*stuck, return_exceptions=True)
+        while self._ending:
+            self._wake.clear()
+            await self._wake.wait()
 
     async def _until_idle_or_time_is_up(self) -> None:
         world = self._office.world
