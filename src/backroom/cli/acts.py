@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 import click
 
 from backroom.cli.opening import database_options, impatient, opened
@@ -64,5 +62,4 @@ def emit_command(
     value = None if payload is None else parsed(payload, "the payload")
     with opened(database, app) as backroom:
         impatient(backroom).run(run_id).emit(event, value, key=key).wait()
-    size = "" if payload is None else f" with {len(json.dumps(value)):,} characters"
-    click.echo(f"{event}{size} is in the mailbox of {run_id}.")
+    click.echo(f"Event {event} is in the mailbox of {run_id}.")

@@ -299,7 +299,8 @@ def one_line(text: str) -> str:
 
 
 def by_time(steps: list[StepRow]) -> list[StepRow]:
-    return sorted(steps, key=lambda step: (step.started_at or step.finished_at, step.address))
+    # By the end: a wait "starts" with the event that ends it, which may be older than all else.
+    return sorted(steps, key=lambda step: (step.finished_at, step.address))
 
 
 def progress(run: RunRow) -> str:

@@ -155,6 +155,9 @@ def about_workers(reader: Reader) -> Iterator[Finding]:
         return
     open_states = [state.value for state in State if state not in FINAL]
     waiting = sum(number for (_, state), number in reader.counts().items() if state in open_states)
+    if not waiting:
+        yield ("ok", "No worker is alive, and no run waits for one.", "")
+        return
     yield (
         "warning",
         f"No worker is alive, and {counted(waiting, 'run')} not finished.",
