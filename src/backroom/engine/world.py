@@ -12,7 +12,7 @@ import random
 import time
 from itertools import count
 
-__all__ = ["World", "derived_id"]
+__all__ = ["World", "derived_id", "mapped_id"]
 
 
 class World:
@@ -48,6 +48,13 @@ def derived_id(parent: str, address: str) -> str:
     """
     digest = hashlib.blake2b(f"{parent}/{address}".encode(), digest_size=10).hexdigest()
     return _shape(f"{parent[0:8]}{parent[9:13]}7{digest[:19]}")
+
+
+def mapped_id(parent: str, address: str, index: int) -> str:
+    """The id of the run that a fan-out at this address starts for its item of this index: those of
+    one fan-out lie side by side (`rules/windows.py`)."""
+    digest = hashlib.blake2b(f"{parent}/{address}".encode(), digest_size=7).hexdigest()
+    return _shape(f"{parent[0:8]}{parent[9:13]}8{digest[:13]}{index:06x}")
 
 
 def _version_7(milliseconds: int, number: int) -> str:

@@ -84,6 +84,7 @@ class WaitRow:
     """One thing a run waits for.
 
     kind:  timer (nothing but its time), event (name = the event's), child (name = the run's id),
+           children (name = a window of child runs, see rules/windows.py; over when none is live),
            retry (a step's backoff; name = the step's)
     The time is either `delay_us` from the moment of storing or, when known, `due_at`; neither:
     it can wait for ever. Rows read from the store always carry `due_at` (FOREVER where none).

@@ -85,6 +85,18 @@ class Reader(Protocol):
         """Those of these runs that are in a final state."""
         ...
 
+    def standing(self, first_id: str, last_id: str, parent_id: str) -> list[tuple[str, State]]:
+        """Id and state of the children of a run whose ids lie between these two, in their order."""
+        ...
+
+    def runs_between(self, first_id: str, last_id: str, limit: int) -> list[RunRow]:
+        """The first runs whose ids lie between these two, in their order."""
+        ...
+
+    def windows_over(self, names: Sequence[str]) -> list[str]:
+        """Those of these windows (`rules/windows.py`) in which no run is live."""
+        ...
+
     def cancelled(self, worker_id: str) -> list[tuple[str, str]]:
         """(run id, reason) of the runs this worker holds that somebody asked to cancel."""
         ...

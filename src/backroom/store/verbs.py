@@ -214,7 +214,9 @@ class Settle(Fenced):
     """End a run: succeeded, failed or cancelled. Answers None.
 
     The hot row and the waits go, the result row comes, and every run that waits for this one (a
-    wait row of kind child with this id), its parent or not, becomes ready now. Failed: an attempt
+    wait row of kind child with this id), its parent or not, becomes ready now. So does the parent
+    of a run of a window (`rules/windows.py`) that waits for the window (kind children), once none
+    of the window is live. Failed: an attempt
     row is written as well. Cancelled: attached children that are still live are cancelled too (as
     `Cancel` does); children outlive a parent that succeeds or fails. If this same attempt has
     settled the run before, the answer is None again.
@@ -232,7 +234,8 @@ class Park(Fenced):
     Its wait rows become exactly `waits` (one that exists keeps its due_at). The state becomes
     waiting, starts 0, worker None, available_at the earliest due_at, at most the deadline; but now
     if something waited for is there already: an unread event of a waited name, an ended
-    child, or a cancel. This look comes after the hot row is locked, so nothing can slip in between.
+    child, a window that is over, or a cancel. This look comes after the hot row is locked, so
+    nothing can slip in between.
     `steps`: checkpoints to write in the same transaction (a step's failed try).
     """
 

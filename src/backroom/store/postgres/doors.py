@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from backroom.records.errors import MailboxFull, Refused, RunEnded, RunNotFound
 from backroom.records.limits import MAILBOX_EVENTS
 from backroom.records.states import FINAL, State
+from backroom.store.postgres.endings import wake_at_last_end
 from backroom.store.postgres.statement import (
     Answers,
     Row,
@@ -66,6 +67,8 @@ def cancel(sql: Sql, verbs: Sequence[tuple[int, Cancel]], answers: Answers) -> I
     for _, verb in known:
         values = {"ids": id_array([verb.run_id]), "reason": verb.reason, "itself": True}
         yield Statement(sql["cancel"], values)
+    # Further below, parents go together with their windows.
+    yield from wake_at_last_end(sql, [verb.run_id for _, verb in known])
 
     def take(rows: Sequence[Row]) -> None:
         states = {run_id: State(state) for run_id, state in rows}

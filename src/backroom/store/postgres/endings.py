@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 
 from backroom.records.errors import LeaseLost
 from backroom.records.states import State
+from backroom.rules.windows import is_mapped
 from backroom.store.postgres.checkpoints import wait_columns
 from backroom.store.postgres.fence import ENDS
 from backroom.store.postgres.statement import (
@@ -24,7 +25,7 @@ from backroom.store.postgres.statement import (
 )
 from backroom.store.verbs import Again, Attention, Fenced, HandBack, Park, Settle
 
-__all__ = ["again", "hand_back", "late", "park", "set_aside", "settle"]
+__all__ = ["again", "hand_back", "late", "park", "set_aside", "settle", "wake_at_last_end"]
 
 PARENT_CANCELLED = "the run that started it was cancelled"
 
@@ -40,10 +41,18 @@ def settle(sql: Sql, verbs: Sequence[tuple[int, Settle]]) -> Iterator[Statement]
         "errors": text_array([verb.error for _, verb in verbs]),
     }
     yield Statement(sql["settle"], values)
+    yield from wake_at_last_end(sql, [verb.run_id for _, verb in verbs])
     cancelled = [verb.run_id for _, verb in verbs if verb.state is State.CANCELLED]
     if cancelled:
         below: dict[str, object] = {"ids": id_array(cancelled), "reason": PARENT_CANCELLED}
         yield Statement(sql["cancel"], below | {"itself": False})
+
+
+def wake_at_last_end(sql: Sql, ended: Sequence[str]) -> Iterator[Statement]:
+    """Wake the parents whose windows are over now; nothing where no window is concerned."""
+    of_windows = [run_id for run_id in ended if is_mapped(run_id)]
+    if of_windows:
+        yield Statement(sql["wake_at_last_end"], {"ids": id_array(of_windows)})
 
 
 def park(sql: Sql, verbs: Sequence[tuple[int, Park]]) -> Iterator[Statement]:

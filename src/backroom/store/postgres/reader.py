@@ -11,7 +11,7 @@ from backroom.store.postgres.driver import psycopg
 from backroom.store.postgres.faults import fault, is_passing, is_pooled
 from backroom.store.postgres.link import Link
 from backroom.store.postgres.rows import attempt_row, mail, run_row, step_row, wait_row, worker_row
-from backroom.store.postgres.statement import Row, Sql, id_array, valid_id
+from backroom.store.postgres.statement import Row, Sql, id_array, text_array, valid_id
 
 __all__ = ["PostgresReader"]
 
@@ -79,6 +79,17 @@ class PostgresReader:
 
     def ended(self, run_ids: Sequence[str]) -> list[RunRow]:
         return [run_row(row) for row in self.of_runs("ended", run_ids)]
+
+    def standing(self, first_id: str, last_id: str, parent_id: str) -> list[tuple[str, State]]:
+        rows = self.rows("standing", first=first_id, last=last_id, parent=parent_id)
+        return [(run_id, State(state)) for run_id, state in rows]
+
+    def runs_between(self, first_id: str, last_id: str, limit: int) -> list[RunRow]:
+        rows = self.rows("runs_between", first=first_id, last=last_id, limit=limit)
+        return [run_row(row) for row in rows]
+
+    def windows_over(self, names: Sequence[str]) -> list[str]:
+        return [name for (name,) in self.rows("windows_over", names=text_array(names))]
 
     def cancelled(self, worker_id: str) -> list[tuple[str, str]]:
         return [(run_id, reason) for run_id, reason in self.rows("cancelled", worker=worker_id)]

@@ -72,6 +72,16 @@ class SqliteReader:
     def ended(self, run_ids: Sequence[str]) -> list[RunRow]:
         return [run_row(row) for row in self._rows("ended_runs", as_json(run_ids))]
 
+    def standing(self, first_id: str, last_id: str, parent_id: str) -> list[tuple[str, State]]:
+        rows = self._rows("standing", first_id, last_id, parent_id)
+        return [(run_id, State(state)) for run_id, state in rows]
+
+    def runs_between(self, first_id: str, last_id: str, limit: int) -> list[RunRow]:
+        return [run_row(row) for row in self._rows("runs_between", first_id, last_id, limit)]
+
+    def windows_over(self, names: Sequence[str]) -> list[str]:
+        return [name for (name,) in self._rows("windows_over", as_json(names))]
+
     def cancelled(self, worker_id: str) -> list[tuple[str, str]]:
         return [(run_id, reason) for run_id, reason in self._rows("asked_to_cancel", worker_id)]
 

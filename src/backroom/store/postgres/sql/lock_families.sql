@@ -1,5 +1,7 @@
 -- As lock_runs, and with those that end, whoever waits for them (they will be woken), and with those
--- that are cancelled also all below them (they go as well): everything in one ascending order.
+-- that are cancelled also all below them (they go as well): everything in one ascending order. The
+-- parent of a run of a window (version 8) is always locked: its Park locks it too, so the last end of
+-- the window and the parking come one after the other.
 WITH RECURSIVE tree (id) AS (
     SELECT unnest(%(going)s::uuid[])
     UNION
@@ -23,6 +25,13 @@ WHERE l.id = ANY (ARRAY(
         SELECT w.run_id FROM backroom.wait AS w
         WHERE w.kind = 'child' AND w.name = e.id::text OFFSET 0
     ) AS w
+    UNION ALL
+    SELECT l.parent_id FROM ending AS e
+    CROSS JOIN LATERAL (
+        SELECT l.parent_id FROM backroom.live AS l
+        WHERE l.id = e.id AND l.parent_id IS NOT NULL OFFSET 0
+    ) AS l
+    WHERE substr(e.id::text, 15, 1) = '8'
 ))
 ORDER BY l.id
 FOR UPDATE

@@ -13,6 +13,11 @@ SET state = 'waiting', starts = 0, worker = NULL, available_at = CASE
             WHEN 'child' THEN EXISTS (
                 SELECT 1 FROM backroom.result AS e WHERE e.run_id = w.name::uuid OFFSET 0
             )
+            WHEN 'children' THEN NOT EXISTS (
+                SELECT 1 FROM backroom.live AS m
+                WHERE m.id BETWEEN
+                    split_part(w.name, '/', 1)::uuid AND split_part(w.name, '/', 2)::uuid OFFSET 0
+            )
             ELSE false
         END OFFSET 0
     ) THEN backroom.now_us()

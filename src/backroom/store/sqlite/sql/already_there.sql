@@ -5,4 +5,6 @@ WHERE w.run_id IN (SELECT value FROM json_each(?1)) AND (
         SELECT 1 FROM backroom_event AS e
         WHERE e.run_id = w.run_id AND e.name = w.name AND e.consumed_at IS NULL))
     OR (w.kind = 'child' AND EXISTS (SELECT 1 FROM backroom_result AS e WHERE e.run_id = w.name))
+    OR (w.kind = 'children' AND NOT EXISTS (
+        SELECT 1 FROM backroom_live AS l WHERE l.id BETWEEN substr(w.name, 1, 36) AND substr(w.name, 38)))
 )
