@@ -30,6 +30,8 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any, NoReturn
 
@@ -42,7 +44,7 @@ from backroom.records.outcome import Cancelled, HandedBack, Lost, NeedsAttention
 from backroom.records.runs import FOREVER, Claimed, Mail, RunRow, StepRow, WaitRow
 from backroom.store.verbs import SaveStep, SaveWaits
 
-__all__ = ["Blocked", "RunContext", "Unwind"]
+__all__ = ["Blocked", "RunContext", "Unwind", "ending_for"]
 
 
 class Unwind(BaseException):
@@ -74,6 +76,20 @@ class Blocked:
     def sleep_in_thread(self) -> None:
         assert self._event is not None
         self._event.wait()
+
+
+def ending_for(error: BaseException) -> Outcome:
+    """How an attempt ends whose write didn't get through.
+
+    Without the lease another attempt has the run. Without the database this one is given back, to
+    go on from its last checkpoint. What the database takes from nobody would be refused for ever,
+    and a body repeated as often: a person has to look.
+    """
+    if isinstance(error, LeaseLost):
+        return Lost()
+    if type(error) is StoreError:
+        return NeedsAttention(as_json(error))
+    return HandedBack()
 
 
 class RunContext:
@@ -167,10 +183,16 @@ class RunContext:
                 self.desk.post(self.saving(replace(row, state="trying", tries=0)))
 
     def not_kept(self, error: LeaseLost | StoreError) -> NoReturn:
-        """A write was refused or failed: leave. Without the lease another attempt has the run;
-        without the database this one is given back, to go on from its last checkpoint."""
-        self.end(Lost() if isinstance(error, LeaseLost) else HandedBack())
+        """A write was refused or failed: leave."""
+        self.end(ending_for(error))
         self.unwind()
+
+    def heed(self, done: Future[Any]) -> None:
+        """A callback for what the flow has under way beside its steps, a start or an event: its
+        failure is no business of the author's `except` either."""
+        error = None if done.cancelled() else done.exception()
+        if isinstance(error, LeaseLost | StoreError):
+            self.end(ending_for(error))
 
     def end(self, outcome: Outcome) -> None:
         """Decide the ending (the first decision stands) and unwind whoever is inside the flow."""
@@ -188,7 +210,8 @@ class RunContext:
         if asyncio._get_running_loop() is task.get_loop():
             task.cancel()
         else:
-            task.get_loop().call_soon_threadsafe(task.cancel)
+            with suppress(RuntimeError):  # the worker's loop has been closed
+                task.get_loop().call_soon_threadsafe(task.cancel)
 
     def mismatch(self, address: str, what: str) -> NoReturn:
         """The code doesn't fit what is kept. Decided here: an author's `except` changes nothing."""
@@ -278,7 +301,7 @@ class RunContext:
         if error is None:
             self._keep_waits(done.result())
         else:
-            self.end(Lost() if isinstance(error, LeaseLost) else HandedBack())
+            self.end(ending_for(error))
 
     def _keep_waits(self, rows: Sequence[WaitRow]) -> None:
         for row in rows:

@@ -13,12 +13,19 @@ from contextvars import copy_context
 from typing import Any
 
 from backroom.engine.handler import Desk, Performance
-from backroom.flows.context import RunContext, Unwind
+from backroom.flows.context import RunContext, Unwind, ending_for
 from backroom.flows.failures import as_json
 from backroom.flows.flow import FlowSpec
 from backroom.flows.scope import FlowScope, current
 from backroom.flows.undo import has_undos, kept_ending, roll_back
-from backroom.records.errors import BackroomError, CodeMismatch, InvalidInput, Rollback, TimedOut
+from backroom.records.errors import (
+    BackroomError,
+    CodeMismatch,
+    InvalidInput,
+    Rollback,
+    StoreError,
+    TimedOut,
+)
 from backroom.records.outcome import Cancelled, Failed, NeedsAttention, Outcome, Succeeded, TryAgain
 from backroom.records.runs import Claimed, Mail, RunRow
 from backroom.rules.retry import delay_us
@@ -88,6 +95,8 @@ class FlowPerformance:
             return context.ending or Failed(as_json(error))
         except CodeMismatch as error:
             return context.ending or NeedsAttention(as_json(error))
+        except StoreError as error:  # of a look at another run, say
+            return context.ending or ending_for(error)
         except Exception as error:
             return context.ending or self._failed(error)
         except (

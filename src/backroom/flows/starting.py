@@ -106,6 +106,7 @@ class Starter:
             # Somebody else's run may hold the key; which one must be known before it can be kept.
             future = main.future(Start(new))
             future.add_done_callback(partial(_keep_holder, main, context, address, new))
+        future.add_done_callback(context.heed)
         run: Run[Any] = Run(self, run_id, spec.name, spec.signature.output, future)
         return run if asyncio._get_running_loop() is not None else run.wait()
 
@@ -248,6 +249,9 @@ class Starter:
         future = office.after(
             after, lambda started: office.doors.future(verb(_id(started, run_id)))
         )
+        scope = current.get()
+        if isinstance(scope, FlowScope):
+            future.add_done_callback(scope.context.heed)
         if asyncio._get_running_loop() is None:
             future.result()
         return future
