@@ -20,8 +20,9 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import is_dataclass
+from json.encoder import encode_basestring
 from typing import Any
 
 from backroom.flows.exactness import difference, is_loose
@@ -39,7 +40,13 @@ from backroom.records.errors import InvalidInput, NotStorable
 
 __all__ = ["ANY", "Codec", "decode_plain"]
 
-_SCALARS = (bool, int, float, str)
+# How json writes scalars; asking it for each costs more than writing them.
+_SCALARS: dict[type, Callable[[Any], str]] = {
+    bool: {False: "false", True: "true"}.__getitem__,
+    int: int.__repr__,
+    float: float.__repr__,
+    str: encode_basestring,
+}
 
 
 class Codec:
@@ -58,11 +65,11 @@ class Codec:
         self._adapter: Any = None
         self._models: tuple[tuple[str | None, type], ...] | None = None
         self._loose: bool | None = None
-        self._scalar = hint if hint in _SCALARS else None
+        self._scalar = hint if _is_scalar(hint) else None
         self._scalar_fields = (
             None
             if fields is None
-            else {name: kind for name, kind in fields.items() if kind in _SCALARS}
+            else {name: kind for name, kind in fields.items() if _is_scalar(kind)}
         )
 
     @property
@@ -77,7 +84,7 @@ class Codec:
         if value is None:
             return "null"
         if self._is_plain(value):
-            text = dumps(value)
+            text = _plain_text(value)
         elif self._hint is Any:
             text = dumps(careful(value, self._owner, typed=False, depth=0))
         else:
@@ -192,6 +199,18 @@ class Codec:
     def json_schema(self) -> dict[str, Any]:
         schema: dict[str, Any] = self.adapter.json_schema()
         return schema
+
+
+def _is_scalar(hint: Any) -> bool:
+    return isinstance(hint, type) and hint in _SCALARS
+
+
+def _plain_text(value: Any) -> str:
+    """A scalar, or a mapping of scalars, as json would write it."""
+    if type(value) is not dict:
+        return _SCALARS[type(value)](value)
+    parts = [f"{encode_basestring(k)}:{_SCALARS[type(part)](part)}" for k, part in value.items()]
+    return f"{{{','.join(parts)}}}"
 
 
 ANY = Codec()

@@ -94,6 +94,8 @@ class Signature:
             return {}
         positional = len(self._order) - self._keyword_only
         bound = dict(zip(self._order, args, strict=False))
+        if not kwargs and len(args) == positional == len(self._order):
+            return bound  # the usual case: all of them, by position
         if len(args) > positional or not bound.keys().isdisjoint(kwargs):
             self._explain(args, kwargs)
         bound.update(kwargs)

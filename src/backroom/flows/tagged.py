@@ -65,7 +65,8 @@ def within_limits(text: str, owner: str) -> str:
             ) from error
         if size > limits.PAYLOAD_BYTES:
             raise TooLarge(owner, size, limits.PAYLOAD_BYTES)
-    if text.count("[") + text.count("{") > limits.JSON_DEPTH:
+    # A text shorter than that can't be nested deeper than that.
+    if len(text) > limits.JSON_DEPTH and text.count("[") + text.count("{") > limits.JSON_DEPTH:
         _check_depth(text, owner)
     return text
 
