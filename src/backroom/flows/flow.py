@@ -111,7 +111,8 @@ class _Declared(Generic[P, R]):
         In a thread without a running event loop the run is committed when this returns. In one with
         a loop it is under way, and `await` gives the handle back once it is committed; a forgotten
         await loses nothing. With `using(on=connection)` it becomes part of the caller's own
-        transaction and exists if and only if that commits.
+        transaction and exists if and only if that commits; on an asynchronous connection that
+        happens when it is awaited, and not without.
 
         Inside a flow the start is kept: a replay finds the same run. The run is attached to the
         flow (cancelled with it) unless `using(detached=True)`.

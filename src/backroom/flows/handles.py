@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from backroom.flows.codec import Codec, decode_plain
 from backroom.flows.failures import ended_badly, read
-from backroom.flows.pending import Pending, Promise
+from backroom.flows.pending import Joining, Pending, Promise
 from backroom.flows.scope import flow_scope
 from backroom.flows.waits import ChildWait
 from backroom.records.errors import RunNotFound
@@ -64,6 +64,8 @@ class Run(Pending["Run[R]"], Generic[R]):
         flow: str,
         codec: Codec,
         started: Future[Any] | None = None,
+        joining: Joining[Sequence[Started]] | None = None,
+        place: int = 0,
     ) -> None:
         self._starter = starter
         self._id = run_id
@@ -73,6 +75,8 @@ class Run(Pending["Run[R]"], Generic[R]):
         self._promise = (
             None if started is None else Promise(started, self._note, what=f"Starting {flow}")
         )
+        self._joining = joining  # starts this run, at this place among others, when awaited
+        self._place = place
         self.created = True
 
     @property
@@ -90,11 +94,16 @@ class Run(Pending["Run[R]"], Generic[R]):
     def __await__(self) -> Generator[Any, Any, Run[R]]:
         if self._promise is not None:
             yield from self._promise.__await__()
+        if self._joining is not None:
+            answers = yield from self._joining.__await__()
+            self._note(answers[self._place])
         return self
 
     def wait(self, timeout: float | None = None) -> Run[R]:
         if self._promise is not None:
             self._promise.wait(timeout)
+        if self._joining is not None:
+            self._note(self._joining.wait(timeout)[self._place])
         return self
 
     def result(self) -> Pending[R]:
@@ -161,13 +170,13 @@ class Run(Pending["Run[R]"], Generic[R]):
         """Put an event into the run's mailbox, where it stays until the run reads it.
 
         key  the same key again is the same event: a webhook that comes twice counts once
-        on   a connection or session with an open transaction, which the event joins
+        on   a connection or session with an open transaction, which the event joins; an
+             asynchronous one has to be awaited
         """
-        return Promise(
-            self._starter.emit(self.id, event, payload, key=key, on=on, after=self._started),
-            lambda _: None,
-            what=f"Emitting {event}",
-        )
+        sent = self._starter.emit(self.id, event, payload, key=key, on=on, after=self._started)
+        if isinstance(sent, Joining):
+            return sent
+        return Promise(sent, lambda _: None, what=f"Emitting {event}")
 
     def __repr__(self) -> str:
         return f"<run {self._id} of {self._flow}>"

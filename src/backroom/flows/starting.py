@@ -19,10 +19,15 @@ from backroom.flows.codec import ANY, Codec
 from backroom.flows.context import RunContext
 from backroom.flows.flow import FlowSpec, Options, Prepared, new_run, start_address, start_row
 from backroom.flows.handles import Run
+from backroom.flows.pending import Joining
 from backroom.flows.replay import kept_row
 from backroom.flows.scope import FlowScope, StepScope, current
 from backroom.flows.steps import check_name
-from backroom.flows.transactions import database_connection
+from backroom.flows.transactions import (
+    asynchronous_connection,
+    database_connection,
+    is_asynchronous,
+)
 from backroom.flows.waits import to_delay_us, to_microseconds
 from backroom.records import limits
 from backroom.records.errors import Refused, RunNotFound
@@ -73,6 +78,8 @@ class Starter:
                 )
             return self._start_in_flow(scope, spec, options, args, kwargs)
         new = self.new_run(spec, options, args, kwargs)
+        if options.on is not None and is_asynchronous(options.on):
+            return self._joining([Prepared(spec, new)], options.on)[0]
         if options.on is not None:
             started = self._office().store.start_on(database_connection(options.on), [new])[0]
             run: Run[Any] = Run(self, started.run_id, spec.name, spec.signature.output)
@@ -114,6 +121,8 @@ class Starter:
         ready = list(prepared)
         runs = [each.new for each in ready]
         office = self._office()
+        if on is not None and is_asynchronous(on):
+            return self._joining(ready, on)
         if on is not None:
             answers: Sequence[Started] = office.store.start_on(database_connection(on), runs)
             handles = [
@@ -139,6 +148,27 @@ class Starter:
         if asyncio._get_running_loop() is None:
             stored.result()
         return handles
+
+    def _joining(self, ready: Sequence[Prepared[Any]], on: Any) -> list[Run[Any]]:
+        """Runs that will be stored on the caller's own asynchronous connection, all together when
+        the first of them is awaited."""
+        if not ready:
+            return []
+
+        async def store() -> list[Started]:
+            store = self._office().store
+            connection = await asynchronous_connection(on)
+            answers = await store.join(connection, [Start(each.new) for each in ready])
+            return [answer for answer in answers if isinstance(answer, Started)]
+
+        joining = Joining[Sequence[Started]](store, what=f"Starting {ready[0].spec.name}")
+        return [
+            Run(
+                self, each.new.id, each.spec.name, each.spec.signature.output, joining=joining,
+                place=place,
+            )
+            for place, each in enumerate(ready)
+        ]  # fmt: skip
 
     def _fresh_id(self, spec: FlowSpec, options: Options) -> str:
         scope = current.get()
@@ -209,7 +239,7 @@ class Starter:
         key: str | None,
         on: Any,
         after: Future[Any] | None,
-    ) -> Future[None]:
+    ) -> Future[None] | Joining[None]:
         check_name(event, "event")
         codec = (
             ANY
@@ -222,6 +252,14 @@ class Starter:
         def event_id(run_id: str) -> str:
             return fresh or derived_id(run_id, f"event {event} {key}")
 
+        if on is not None and is_asynchronous(on):
+
+            async def send() -> None:
+                store = self._office().store
+                verb = Emit(run_id, event_id(run_id), event, text)
+                await store.join(await asynchronous_connection(on), [verb])
+
+            return Joining(send, what=f"Emitting {event}")
         if on is not None:
             connection = database_connection(on)
             self._office().store.emit_on(connection, run_id, event_id(run_id), event, text)

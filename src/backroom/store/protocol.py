@@ -26,7 +26,7 @@ from backroom.records.runs import (
 )
 from backroom.records.states import State
 from backroom.store.limit import Limit
-from backroom.store.verbs import SaveStep, Verb
+from backroom.store.verbs import Emit, SaveStep, Start, Verb
 
 __all__ = ["Reader", "Session", "Store"]
 
@@ -148,6 +148,12 @@ class Store(Protocol):
 
     def emit_on(self, connection: Any, run_id: str, event_id: str, name: str, payload: str) -> None:
         """Emit on the caller's own connection, likewise. Raises what `Emit` answers."""
+        ...
+
+    async def join(self, connection: Any, verbs: Sequence[Start | Emit]) -> list[object]:
+        """Both of these on the caller's own asynchronous connection (aiosqlite's, or psycopg's
+        AsyncConnection), in the caller's own task. One answer each; the first refusal is raised,
+        with nothing written."""
         ...
 
     def transact(self, body: Callable[[Any], SaveStep], limit: Limit | None = None) -> None:

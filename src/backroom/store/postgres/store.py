@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import threading
 from collections.abc import Callable, Sequence
@@ -22,7 +23,7 @@ from backroom.store.postgres.ringer import Ringer, notify
 from backroom.store.postgres.session import PostgresSession
 from backroom.store.postgres.statement import Sql
 from backroom.store.postgres.transact import Transactor
-from backroom.store.verbs import Emit, SaveStep
+from backroom.store.verbs import Emit, SaveStep, Start
 
 if TYPE_CHECKING:
     from psycopg import Connection
@@ -93,6 +94,11 @@ class PostgresStore:
     def emit_on(self, connection: Any, run_id: str, event_id: str, name: str, payload: str) -> None:
         verb = Emit(run_id, event_id, name, payload)
         guests.emit_on(connection, self.sql, self.identity, verb)
+
+    async def join(self, connection: Any, verbs: Sequence[Start | Emit]) -> list[object]:
+        if self.known_identity is None:
+            await asyncio.to_thread(self.identity)
+        return await guests.join(connection, self.sql, guests.require(self.known_identity), verbs)
 
     def transact(self, body: Callable[[Any], SaveStep], limit: Limit | None = None) -> None:
         with self.turns:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,9 +22,9 @@ from backroom.store.sqlite.faults import mapped
 from backroom.store.sqlite.migrate import check
 from backroom.store.sqlite.starts import start_all
 from backroom.store.sqlite.transaction import Transaction
-from backroom.store.verbs import Emit
+from backroom.store.verbs import Emit, Start
 
-__all__ = ["emit_on", "start_on"]
+__all__ = ["emit_on", "join", "start_on"]
 
 
 def start_on(connection: Any, path: Path, runs: Sequence[NewRun]) -> list[Started]:
@@ -36,6 +37,31 @@ def emit_on(connection: Any, path: Path, verb: Emit) -> None:
         refusal = emit(tx, verb)
     if refusal is not None:
         raise refusal
+
+
+async def join(connection: Any, path: Path, verbs: Sequence[Start | Emit]) -> list[object]:
+    """The same on a connection of aiosqlite's: in its own thread, where all its work is done."""
+    aiosqlite = sys.modules.get("aiosqlite")
+    if aiosqlite is None or not isinstance(connection, aiosqlite.Connection):
+        raise Refused(
+            f"A {type(connection).__qualname__} is no aiosqlite connection, and {path} is a SQLite "
+            "database. Pass the aiosqlite.Connection whose transaction this call shall join."
+        )
+    answers: list[object] = await connection._execute(perform, connection._conn, path, verbs)
+    return answers
+
+
+def perform(connection: Any, path: Path, verbs: Sequence[Start | Emit]) -> list[object]:
+    answers: list[object] = []
+    with joined(connection, path) as tx:
+        for verb in verbs:
+            if isinstance(verb, Start):
+                answers += start_all(tx, [verb.run])
+            elif (refusal := emit(tx, verb)) is not None:
+                raise refusal
+            else:
+                answers.append(None)
+    return answers
 
 
 @contextmanager
@@ -86,7 +112,7 @@ def enter(connection: sqlite3.Connection, cursor: sqlite3.Cursor) -> None:
     """
     if connection.in_transaction:
         return
-    if connection.isolation_level is None:
+    if connection.isolation_level is None or getattr(connection, "autocommit", None) is True:
         raise Refused(
             "No transaction is open on this connection, which commits every statement by itself. "
             "Execute BEGIN IMMEDIATE before, or start without a connection."

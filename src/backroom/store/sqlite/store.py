@@ -23,7 +23,7 @@ from backroom.store.sqlite.migrate import applied, check, migrate
 from backroom.store.sqlite.reader import SqliteReader
 from backroom.store.sqlite.session import SqliteSession
 from backroom.store.sqlite.transact import Transactor
-from backroom.store.verbs import Emit, SaveStep
+from backroom.store.verbs import Emit, SaveStep, Start
 
 __all__ = ["SqliteStore"]
 
@@ -84,6 +84,9 @@ class SqliteStore:
 
     def emit_on(self, connection: Any, run_id: str, event_id: str, name: str, payload: str) -> None:
         caller.emit_on(connection, self.path, Emit(run_id, event_id, name, payload))
+
+    async def join(self, connection: Any, verbs: Sequence[Start | Emit]) -> list[object]:
+        return await caller.join(connection, self.path, verbs)
 
     def transact(self, body: Callable[[Any], SaveStep], limit: Limit | None = None) -> None:
         with self._turns:
