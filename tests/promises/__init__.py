@@ -1,0 +1,1 @@
+"""The tests behind each promise that backroom makes."""

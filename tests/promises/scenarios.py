@@ -1,0 +1,443 @@
+"""What authors do, small enough to be played with a fault at every single call.
+
+A scenario declares its flows on an application and gives back what the world outside does; what it
+must see in the end, whatever failed in between, stands beside it.
+"""
+
+import asyncio
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass
+from typing import Any
+
+import psycopg
+
+from backroom import (
+    Backroom,
+    Retry,
+    Rollback,
+    current_run,
+    first,
+    gather,
+    progress,
+    sleep,
+    step,
+    wait_for_event,
+)
+from tests.promises.site import Declare, Hand, Site
+
+__all__ = ["SCENARIOS", "Scenario"]
+
+SOON = Retry(attempts=3, delay_seconds=0.001)
+MOMENT = 0.001  # seconds: long enough to park
+
+
+@dataclass(frozen=True)
+class Scenario:
+    declare: Declare
+    sees: object
+    runs: int
+    """How many runs there are in the end."""
+
+
+SCENARIOS: dict[str, Scenario] = {}
+
+
+def scenario(*, sees: object, runs: int) -> Callable[[Declare], Declare]:
+    def add(declare: Declare) -> Declare:
+        SCENARIOS[declare.__name__] = Scenario(declare, sees, runs)
+        return declare
+
+    return add
+
+
+@scenario(sees=("succeeded", "[1,2,3]"), runs=1)
+def steps_in_sequence(app: Backroom, hand: Hand) -> Callable[[Site], object]:
+    @step
+    async def add(n: int) -> int:
+        hand.works()
+        return n + 1
+
+    @app.flow
+    async def job() -> list[int]:
+        counted = [await add(0)]
+        progress(0.5, status="half way")
+        counted.append(await add(counted[-1]))
+        counted.append(await add(counted[-1]))
+        return counted
+
+    return lambda site: site.end(job.start())
+
+
+@scenario(sees=("succeeded", "[1,2]"), runs=1)
+def def_steps_in_a_def_flow(app: Backroom, hand: Hand) -> Callable[[Site], object]:
+    @step
+    def add(n: int) -> int:
+        hand.works()
+        return n + 1
+
+    @app.flow
+    def job() -> list[int]:
+        one = add(0)
+        return [one, add(one)]
+
+    return lambda site: site.end(job.start())
+
+
+@scenario(sees=("succeeded", '["a fetched charged","b fetched charged"]'), runs=1)
+def parallel_steps(app: Backroom, hand: Hand) -> Callable[[Site], object]:
+    @step
+    async def fetch(name: str) -> str:
+        hand.works()
+        return f"{name} fetched"
+
+    @step
+    def charge(what: str) -> str:
+        hand.works()
+        return f"{what} charged"
+
+    @app.flow
+    async def job() -> tuple[str, str]:
+        async def branch(name: str) -> str:
+            return await asyncio.to_thread(charge, await fetch(name))
+
+        return await gather(branch("a"), branch("b"))
+
+    return lambda site: site.end(job.start())
+
+
+@scenario(sees=("succeeded", '"through at the third try"'), runs=1)
+def a_retried_step(app: Backroom, hand: Hand) -> Callable[[Site], object]:
+    @step(retry=SOON)
+    async def flaky() -> str:
+        hand.works()
+        if current_run().tries < 3:
+            raise ConnectionError("busy")
+        return "through at the third try"
+
+    @app.flow
+    async def job() -> str:
+        return await flaky()
+
+    return lambda site: site.end(job.start())
+
+
+@scenario(sees=("succeeded", '"faxed"'), runs=1)
+def an_alternative(app: Backroom, hand: Hand) -> Callable[[Site], object]:
+    async def fax() -> str:
+        hand.works()
+        return "faxed"
+
+    @step(otherwise=fax)
+    async def mail() -> str:
+        hand.works()
+        raise ConnectionError("no network")
+
+    @app.flow
+    async def job() -> str:
+        sent = await mail()
+        await sleep(MOMENT)
+        return sent
+
+    return lambda site: site.end(job.start())
+
+
+@scenario(sees=("succeeded", "3"), runs=1)
+def sleeps(app: Backroom, hand: Hand) -> Callable[[Site], object]:
+    @step
+    async def add(n: int) -> int:
+        hand.works()
+        return n + 1
+
+    @app.flow
+    async def job() -> int:
+        one = await add(0)
+        await sleep(MOMENT)
+        two = await add(one)
+        await sleep(MOMENT)
+        return await add(two)
+
+    return lambda site: site.end(job.start())
+
+
+@scenario(sees=("succeeded", '["early",1]'), runs=1)
+def an_event_before_the_wait(app: Backroom, hand: Hand) -> Callable[[Site], object]:
+    @step
+    async def note() -> int:
+        hand.works()
+        return 1
+
+    @app.flow
+    async def job() -> tuple[str, int]:
+        return await wait_for_event("word", str), await note()
+
+    def play(site: Site) -> object:
+        run = job.start()
+        run.emit("word", "early").wait()
+        return site.end(run)
+
+    return play
+
+
+@scenario(sees=("succeeded", '[1,"late","later"]'), runs=1)
+def an_event_after_the_wait(app: Backroom, hand: Hand) -> Callable[[Site], object]:
+    @step
+    async def note() -> int:
+        hand.works()
+        return 1
+
+    @app.flow
+    async def job() -> tuple[int, str, str]:
+        noted = await note()
+        return noted, await wait_for_event("word", str), await wait_for_event("word", str)
+
+    def play(site: Site) -> object:
+        run = job.start()
+        site.parked(run)
+        run.emit("word", "late").wait()
+        run.emit("word", "later").wait()
+        return site.end(run)
+
+    return play
+
+
+@scenario(sees=("succeeded", '["yes",null,"still there"]'), runs=1)
+def first_of_several(app: Backroom, hand: Hand) -> Callable[[Site], object]:
+    @app.flow
+    async def job() -> tuple[str | None, str | None, str]:
+        answer = await first(wait_for_event("answer", str), sleep(days=1000))
+        none = await first(sleep(MOMENT), wait_for_event("other", str))
+        return answer, none, await wait_for_event("other", str)
+
+    def play(site: Site) -> object:
+        run = job.start()
+        site.parked(run)
+        run.emit("answer", "yes").wait()
+        site.until(lambda: len(site.reader.steps(run.id)) >= 2)
+        run.emit("other", "still there").wait()
+        return site.end(run)
+
+    return play
+
+
+@scenario(sees=("succeeded", "[4,9,1]"), runs=4)
+def awaited_children(app: Backroom, hand: Hand) -> Callable[[Site], object]:
+    @step
+    async def square(n: int) -> int:
+        hand.works()
+        return n * n
+
+    @app.flow
+    async def child(n: int) -> int:
+        return await square(n)
+
+    @app.flow
+    async def job() -> tuple[int, int, int]:
+        two, three = await gather(child(2), child(3))
+        return two, three, await child(1)
+
+    return lambda site: site.end(job.start())
+
+
+@scenario(sees=(("succeeded", "4"), ("succeeded", '"alone"')), runs=3)
+def started_children(app: Backroom, hand: Hand) -> Callable[[Site], object]:
+    @step
+    async def square(n: int) -> int:
+        hand.works()
+        return n * n
+
+    @app.flow
+    async def child(n: int) -> int:
+        return await square(n)
+
+    @app.flow
+    async def loner() -> str:
+        return await wait_for_event("word", str)
+
+    @app.flow
+    async def job() -> int:
+        started = await child.start(2)
+        other = await loner.using(detached=True).start()
+        await other.emit("word", "alone")
+        return await started.result()
+
+    def play(site: Site) -> object:
+        run = job.start()
+        how = site.end(run)
+        (other,) = site.reader.runs(flow="loner")
+        return how, site.end(app.run(other.id))
+
+    return play
+
+
+@scenario(sees=(("succeeded", "7"), ("succeeded", "7")), runs=3)
+def children_with_a_key(app: Backroom, hand: Hand) -> Callable[[Site], object]:
+    @step
+    async def work(n: int) -> int:
+        hand.works()
+        return n
+
+    @app.flow
+    async def child() -> int:
+        return await work(7)
+
+    @app.flow
+    async def job() -> int:
+        return await child.using(key="the one")()
+
+    def play(site: Site) -> object:
+        one, other = job.start(), job.start()
+        return site.end(one), site.end(other)
+
+    return play
+
+
+@scenario(sees=[("cancelled", None), ("cancelled", None)], runs=2)
+def a_cancel(app: Backroom, hand: Hand) -> Callable[[Site], object]:
+    @app.flow
+    async def child() -> None:
+        await wait_for_event("never")
+
+    @step
+    async def work() -> None:
+        hand.works()
+
+    @app.flow
+    async def job() -> None:
+        await work()
+        await child()
+
+    def play(site: Site) -> object:
+        run = job.start()
+        site.parked(run)
+        run.cancel("no more").wait()
+        site.end(run)
+        site.until(lambda: site.reader.counts().get(("default", "cancelled")) == 2)
+        return [site.end(app.run(row.id)) for row in site.reader.runs()]
+
+    return play
+
+
+@scenario(sees=("succeeded", '"through"'), runs=1)
+def a_retried_run(app: Backroom, hand: Hand) -> Callable[[Site], object]:
+    @step
+    async def good() -> None:
+        hand.works()
+
+    @step
+    async def bad() -> str:
+        hand.works()
+        if current_run().attempt < 2:
+            raise ConnectionError("busy")
+        return "through"
+
+    @app.flow(retry=SOON)
+    async def job() -> str:
+        await good()
+        return await bad()
+
+    return lambda site: site.end(job.start())
+
+
+@scenario(sees=("failed", None), runs=1)
+def undoing(app: Backroom, hand: Hand) -> Callable[[Site], object]:
+    async def give_back(n: int, charged: int | None) -> None:
+        hand.works()
+
+    @step(undo=give_back)
+    async def charge(n: int) -> int:
+        hand.works()
+        return n
+
+    @app.flow
+    async def job() -> None:
+        await charge(1)
+        await charge(2)
+        raise Rollback("declined")
+
+    return lambda site: site.end(job.start())
+
+
+@scenario(sees=[("succeeded", "1"), ("succeeded", "2"), 2], runs=2)
+def starts_in_the_callers_transaction(app: Backroom, hand: Hand) -> Callable[[Site], object]:
+    @step
+    async def work(n: int) -> int:
+        hand.works()
+        return n
+
+    @app.flow
+    async def job(n: int) -> int:
+        return await work(n)
+
+    def play(site: Site) -> object:
+        def book(connection: Any, n: int) -> str:
+            connection.execute(f"INSERT INTO booked VALUES ({int(n)})")
+            return job.using(on=connection).start(n).id
+
+        if "://" in site.database:
+            with psycopg.connect(site.database) as server:
+                server.execute("CREATE TABLE booked (n int)")
+                server.commit()
+                one = book(server, 1)
+                server.commit()
+                book(server, 13)
+                server.rollback()
+                other = book(server, 2)
+                server.commit()
+                cursor = server.execute("SELECT count(*) FROM booked")
+                (booked,) = cursor.fetchone() or (0,)
+        else:
+            with closing(sqlite3.connect(site.database, isolation_level=None)) as file:
+                file.execute("CREATE TABLE booked (n int)")
+                file.execute("BEGIN IMMEDIATE")
+                one = book(file, 1)
+                file.execute("COMMIT")
+                file.execute("BEGIN IMMEDIATE")
+                book(file, 13)
+                file.execute("ROLLBACK")
+                file.execute("BEGIN IMMEDIATE")
+                other = book(file, 2)
+                file.execute("COMMIT")
+                (booked,) = file.execute("SELECT count(*) FROM booked").fetchone()
+        return [site.end(app.run(one)), site.end(app.run(other)), booked]
+
+    return play
+
+
+@scenario(sees=([True, False, False, True], ("succeeded", '"a"'), ("succeeded", '"b"')), runs=2)
+def keyed_starts(app: Backroom, hand: Hand) -> Callable[[Site], object]:
+    @step
+    async def work(word: str) -> str:
+        hand.works()
+        return word
+
+    @app.flow
+    async def job(word: str) -> str:
+        return await work(word)
+
+    def play(site: Site) -> object:
+        one = job.using(key="one")
+        runs = [one.start("a"), one.start("x"), one.start("y"), job.using(key="two").start("b")]
+        created = [run.created for run in runs]
+        return created, site.end(runs[1]), site.end(runs[3])
+
+    return play
+
+
+@scenario(sees=[("succeeded", str(n)) for n in range(30)], runs=30)
+def many_starts(app: Backroom, hand: Hand) -> Callable[[Site], object]:
+    @step
+    async def work(n: int) -> int:
+        hand.works()
+        return n
+
+    @app.flow
+    async def job(n: int) -> int:
+        return await work(n)
+
+    def play(site: Site) -> object:
+        runs = app.start_many(job.prepare(n) for n in range(30))
+        return [site.end(run) for run in runs]
+
+    return play
