@@ -64,6 +64,8 @@ LIMITS = {
     "CHAIN_DEPTH": "runs in a chain in which each was started by the one before",
     "DELAY_US": "microseconds of a delay or time-out: ten years",
     "STARTS": "deaths of a worker in one run, without progress in between, before it is set aside",
+    "MAP_ITEMS": "items of one fan-out",
+    "WINDOW": "child runs of one fan-out that are open at once",
     "TRANSACTIONS": "transaction steps of one process at work at once; others wait their turn",
     "INTAKE_OPS": "calls of one process that may wait for the database's writer",
 }

@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable
-from typing import Any, Protocol
+from concurrent.futures import Future
+from typing import Any, Protocol, TypeVar
 
 from backroom.engine.handler import Performance
-from backroom.engine.lane import Lane
-from backroom.engine.world import World
+from backroom.engine.office import Office
 from backroom.records.outcome import (
     Cancelled,
     Failed,
@@ -24,7 +24,7 @@ from backroom.records.outcome import (
 from backroom.records.runs import Claimed
 from backroom.records.states import State
 from backroom.store.limit import Limit
-from backroom.store.protocol import Store
+from backroom.store.protocol import Reader
 from backroom.store.verbs import (
     Again,
     Attention,
@@ -38,6 +38,8 @@ from backroom.store.verbs import (
 
 __all__ = ["Attempt", "ending_verb"]
 
+T = TypeVar("T")
+
 
 class Watches(Protocol):
     """Where an attempt with waits in memory is put down for news."""
@@ -48,15 +50,13 @@ class Watches(Protocol):
 class Attempt:
     """A claimed run while this process performs it; also the desk its performance works at."""
 
-    __slots__ = ("_lane", "_store", "_watches", "claimed", "performance", "task", "world")
+    __slots__ = ("_lane", "_office", "_watches", "claimed", "performance", "task", "world")
 
-    def __init__(
-        self, claimed: Claimed, lane: Lane, store: Store, world: World, watches: Watches
-    ) -> None:
+    def __init__(self, claimed: Claimed, office: Office, watches: Watches) -> None:
         self.claimed = claimed
-        self.world = world
-        self._lane = lane
-        self._store = store
+        self.world = office.world
+        self._lane = office.main
+        self._office = office
         self._watches = watches
         self.performance: Performance | None = None
         self.task: asyncio.Task[None] | None = None
@@ -71,7 +71,10 @@ class Attempt:
         self._lane.post(verb)
 
     def transact(self, body: Callable[[Any], SaveStep], limit: Limit | None = None) -> None:
-        self._store.transact(body, limit)
+        self._office.store.transact(body, limit)
+
+    def read(self, look: Callable[[Reader], T]) -> Future[T]:
+        return self._office.read(look)
 
     def watch(self) -> None:
         self._watches.watch(self)

@@ -9,15 +9,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from concurrent.futures import Future
+from typing import Any, Protocol, TypeVar
 
 from backroom.engine.world import World
 from backroom.records.outcome import Outcome
 from backroom.records.runs import Claimed, Mail, RunRow
 from backroom.store.limit import Limit
+from backroom.store.protocol import Reader
 from backroom.store.verbs import SaveStep, Verb
 
 __all__ = ["Desk", "Handler", "Performance"]
+
+T = TypeVar("T")
 
 
 class Desk(Protocol):
@@ -42,6 +46,10 @@ class Desk(Protocol):
         can wait; as `Store.transact` says."""
         ...
 
+    def read(self, look: Callable[[Reader], T]) -> Future[T]:
+        """Run a look at the database in the reading thread."""
+        ...
+
     def watch(self) -> None:
         """This attempt has a wait in memory (another branch is busy): bring it the news."""
         ...
@@ -62,8 +70,15 @@ class Performance(Protocol):
         """The ids of the runs that its waits in memory wait for."""
         ...
 
-    def news(self, now: int, mail: Sequence[Mail], ended: Sequence[RunRow]) -> None:
-        """What has happened to the run's waits in memory. `now` is the database's clock."""
+    def windows(self) -> Sequence[str]:
+        """The windows of children that its waits in memory wait for."""
+        ...
+
+    def news(
+        self, now: int, mail: Sequence[Mail], ended: Sequence[RunRow], over: Sequence[str]
+    ) -> None:
+        """What has happened to the run's waits in memory: its new mail, runs that have ended,
+        windows that are over. `now` is the database's clock."""
         ...
 
 

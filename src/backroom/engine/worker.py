@@ -285,8 +285,7 @@ class Worker:
 
     def _begin(self, run: Claimed) -> None:
         assert self._loop is not None
-        office = self._office
-        attempt = Attempt(run, office.main, office.store, office.world, self)
+        attempt = Attempt(run, self._office, self)
         self._attempts[run.id] = attempt
         self._idle.clear()
         attempt.task = self._loop.create_task(self._perform(attempt))
@@ -410,20 +409,27 @@ class Worker:
 
     async def _look_for_news(self, watched: Sequence[Attempt]) -> None:
         ids = [attempt.claimed.id for attempt in watched]
-        children = [child for a in watched if a.performance for child in a.performance.children()]
+        asked = [a.performance for a in watched if a.performance]
+        children = [child for performance in asked for child in performance.children()]
+        windows = [name for performance in asked for name in performance.windows()]
 
-        def look(reader: Reader) -> tuple[int, list[Mail], list[RunRow]]:
-            return reader.now(), reader.mail(ids), reader.ended(children) if children else []
+        def look(reader: Reader) -> tuple[int, list[Mail], list[RunRow], list[str]]:
+            return (
+                reader.now(),
+                reader.mail(ids),
+                reader.ended(children) if children else [],
+                reader.windows_over(windows) if windows else [],
+            )
 
         try:
-            now, mail, ended = await asyncio.wrap_future(self._office.read(look))
+            now, mail, ended, over = await asyncio.wrap_future(self._office.read(look))
         except StoreError as error:
             log.warning("Can't look for news right now: %s", error)
             return
         for attempt in watched:
             if attempt.performance is not None:
                 mine = [letter for letter in mail if letter.run_id == attempt.claimed.id]
-                attempt.performance.news(now, mine, ended)
+                attempt.performance.news(now, mine, ended, over)
 
     async def _heed_cancels(self) -> None:
         """See who of ours is asked to stop."""

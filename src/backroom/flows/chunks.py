@@ -84,7 +84,7 @@ class Items(Source[T]):
 
     def __init__(self, items: Any, size: int) -> None:
         self._items = items
-        self._size = size
+        self.size = size  # of the next chunk
         self._at = 0  # of the chunk read last
         self._next = 0
         self._iterator: Any = None
@@ -106,7 +106,7 @@ class Items(Source[T]):
         self._next = position["at"]
 
     def _sliced(self) -> list[T]:
-        self._at, self._next = self._next, self._next + self._size
+        self._at, self._next = self._next, self._next + self.size
         return list(self._items[self._at : self._next])
 
     def _open(self) -> Any:
@@ -128,8 +128,8 @@ class Items(Source[T]):
                     "flow."
                 )
             next(islice(self._iterator, self._next, self._next), None)
-        self._at, self._next = self._next, self._next + self._size
-        return list(islice(self._iterator, self._size))
+        self._at, self._next = self._next, self._next + self.size
+        return list(islice(self._iterator, self.size))
 
     async def read(self) -> list[T]:
         if isinstance(self._items, Sequence):
@@ -137,8 +137,8 @@ class Items(Source[T]):
         if self._iterator is None:
             self._iterator = self._open()
             await self._take(self._next)
-        self._at, self._next = self._next, self._next + self._size
-        return await self._take(self._size, keep=True)
+        self._at, self._next = self._next, self._next + self.size
+        return await self._take(self.size, keep=True)
 
     async def _take(self, count: int, *, keep: bool = False) -> list[T]:
         taken: list[T] = []

@@ -102,6 +102,7 @@ class RunContext:
         self.waits: dict[str, WaitRow] = {row.address: row for row in claimed.waits}
         self.mail: list[Mail] = list(claimed.mail)
         self.ended: dict[str, RunRow] = {row.id: row for row in claimed.ended}
+        self.over: set[str] = set()  # windows of children that news have told are over
         self.now = claimed.now  # the database's clock as last heard
         self.ending: Outcome | None = None
         self.task: asyncio.Task[Any] | None = None  # the async flow's task, to be cancelled
@@ -316,13 +317,16 @@ class RunContext:
             self.ending = Parked(tuple(rows.values()), tuple(self._passed.values()))
         self.end(self.ending)
 
-    def news(self, now: int, mail: Sequence[Mail], ended: Sequence[RunRow]) -> None:
+    def news(
+        self, now: int, mail: Sequence[Mail], ended: Sequence[RunRow], over: Sequence[str] = ()
+    ) -> None:
         """What the engine has seen of our waits. Wakes the leaves that may go on."""
         self.now = max(self.now, now)
         with self._lock:
             known = self._taken.union(letter.id for letter in self.mail)
             self.mail.extend(letter for letter in mail if letter.id not in known)
             self.ended.update((row.id, row) for row in ended)
+            self.over.update(over)
             woken = [leaf for leaf in self._blocked if leaf.ready()]
             self._blocked = [leaf for leaf in self._blocked if leaf not in woken]
             self._busy += len(woken)
@@ -331,8 +335,15 @@ class RunContext:
 
     def children(self) -> list[str]:
         """The runs that waits in memory wait for."""
+        return self._awaited("child")
+
+    def windows(self) -> list[str]:
+        """The windows of children that waits in memory wait for."""
+        return self._awaited("children")
+
+    def _awaited(self, kind: str) -> list[str]:
         with self._lock:
-            return [row.name for leaf in self._blocked for row in leaf.rows if row.kind == "child"]
+            return [row.name for leaf in self._blocked for row in leaf.rows if row.kind == kind]
 
     # --- what waits look at
 

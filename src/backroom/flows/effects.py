@@ -18,9 +18,11 @@ from backroom.flows.scope import FlowScope, StepScope, current, here
 from backroom.records.errors import LeaseLost, StoreError, TimedOut
 from backroom.records.runs import StepRow
 from backroom.store.limit import Limit
+from backroom.store.protocol import Reader
 from backroom.store.verbs import SaveStep, Verb
 
 __all__ = [
+    "Ask",
     "Block",
     "Effect",
     "InTransaction",
@@ -105,6 +107,27 @@ class Save:
         try:
             return context.desk.call(self.verb)
         except (LeaseLost, StoreError) as error:
+            context.not_kept(error)
+
+
+class Ask:
+    """Look at the database. A failure of the database is not the author's business, as in `Save`."""
+
+    __slots__ = ("_look",)
+
+    def __init__(self, look: Callable[[Reader], Any]) -> None:
+        self._look = look
+
+    async def run(self, context: RunContext) -> Any:
+        try:
+            return await asyncio.wrap_future(context.desk.read(self._look))
+        except StoreError as error:
+            context.not_kept(error)
+
+    def run_in_thread(self, context: RunContext) -> Any:
+        try:
+            return context.desk.read(self._look).result()
+        except StoreError as error:
             context.not_kept(error)
 
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncIterable, Callable, Coroutine, Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, cast
@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, cast
 from backroom.engine.world import derived_id
 from backroom.flows.context import RunContext
 from backroom.flows.effects import Protocol_, Save, drive, drive_in_thread
+from backroom.flows.mapping import Mapping, OfOne, mapping
 from backroom.flows.replay import kept_row, perform_wait
 from backroom.flows.scope import FlowScope, StepScope, current, flow_scope
 from backroom.flows.signature import Signature
@@ -41,6 +42,7 @@ __all__ = ["AsyncFlow", "Flow", "FlowSpec", "Options", "Prepared"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
+A = TypeVar("A")
 
 
 @dataclass(frozen=True)
@@ -123,6 +125,11 @@ class _Declared(Generic[P, R]):
         """The same run, not stored yet: for `app.start_many`."""
         return Prepared(self.spec, self._starter.new_run(self.spec, self._options, args, kwargs))
 
+    def _map(self, items: Any, window: int, report: bool) -> Mapping[R]:
+        return mapping(
+            self.spec, self._options, self._starter.new_run, items, window=window, report=report
+        )
+
     def find(self, key: str) -> Run[R]:
         """The handle of the run that holds this key."""
         return self._starter.find(self.spec, key)
@@ -155,6 +162,22 @@ class AsyncFlow(_Declared[P, R]):
         if scope is None:
             return cast("Coroutine[Any, Any, R]", self.spec.function(*args, **kwargs))
         return drive(scope.context, self._child(scope, args, kwargs))
+
+    def map(
+        self: OfOne[A, Coroutine[Any, Any, R]],
+        items: Iterable[A] | AsyncIterable[A],
+        *,
+        window: int = 500,
+        report: bool = True,
+    ) -> Mapping[R]:
+        """Inside a flow: a child run for each item, `window` of them open at a time.
+
+        Awaited it returns a `Mapped` once all have ended, well or badly: one that fails stops
+        nobody. `items` are the flow's one argument, the same ones at every replay; a sequence is
+        entered anywhere at once. `report`: tell the run's progress by it.
+        """
+        flow = cast("_Declared[Any, R]", self)
+        return flow._map(items, window, report)
 
     def using(
         self,
@@ -191,6 +214,17 @@ class Flow(_Declared[P, R]):
             return cast("R", self.spec.function(*args, **kwargs))
         scope.context.must_not_block_loop(self.spec.name)
         return drive_in_thread(scope.context, self._child(scope, args, kwargs))
+
+    def map(
+        self: OfOne[A, R],
+        items: Iterable[A] | AsyncIterable[A],
+        *,
+        window: int = 500,
+        report: bool = True,
+    ) -> Mapping[R]:
+        """The same in a `def` flow, as `.map(...).wait()`; see `AsyncFlow.map`."""
+        flow = cast("_Declared[Any, R]", self)
+        return flow._map(items, window, report)
 
     def using(
         self,

@@ -184,8 +184,13 @@ class FlowPerformance:
     def children(self) -> Sequence[str]:
         return self._context.children()
 
-    def news(self, now: int, mail: Sequence[Mail], ended: Sequence[RunRow]) -> None:
-        self._context.news(now, mail, ended)
+    def windows(self) -> Sequence[str]:
+        return self._context.windows()
+
+    def news(
+        self, now: int, mail: Sequence[Mail], ended: Sequence[RunRow], over: Sequence[str]
+    ) -> None:
+        self._context.news(now, mail, ended, over)
 
 
 async def _in_own_thread(body: Callable[[], Any], name: str) -> Any:

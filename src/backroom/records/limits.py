@@ -9,6 +9,7 @@ __all__ = [
     "INTAKE_OPS",
     "JSON_DEPTH",
     "KEY_CHARS",
+    "MAP_ITEMS",
     "MAILBOX_EVENTS",
     "NAME_CHARS",
     "PAYLOAD_BYTES",
@@ -17,6 +18,7 @@ __all__ = [
     "STATUS_CHARS",
     "STEPS",
     "TRANSACTIONS",
+    "WINDOW",
 ]
 
 PAYLOAD_BYTES = 1024 * 1024  # one input, result or event, as JSON in UTF-8
@@ -31,5 +33,7 @@ MAILBOX_EVENTS = 1_000  # unread events of one run
 CHAIN_DEPTH = 32  # runs started by runs started by runs …
 DELAY_US = 10 * 366 * 24 * 3600 * 1_000_000  # ten years
 STARTS = 3  # claims without progress after which a run that kills its worker is set aside
+MAP_ITEMS = 0x1000000  # items of one fan-out: what six digits of their runs' ids can count
+WINDOW = 1_000  # child runs of one fan-out that are open at once
 TRANSACTIONS = 16  # transaction steps of one process at work at once; others wait their turn
 INTAKE_OPS = 100_000  # calls of one process that wait for the database's writer
