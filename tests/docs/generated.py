@@ -66,6 +66,7 @@ LIMITS = {
     "STARTS": "deaths of a worker in one run, without progress in between, before it is set aside",
     "MAP_ITEMS": "items of one fan-out",
     "WINDOW": "child runs of one fan-out that are open at once",
+    "DEATHS": "processes in a row that one step may cost, however many retries it has",
     "TRANSACTIONS": "transaction steps of one process at work at once; others wait their turn",
     "INTAKE_OPS": "calls of one process that may wait for the database's writer",
 }

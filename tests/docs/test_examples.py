@@ -42,6 +42,7 @@ def place(
     else:
         monkeypatch.delenv("BACKROOM_DATABASE", raising=False)
     monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)  # modules that the page shows
     return database
 
 
@@ -74,6 +75,9 @@ def run_page(
                 lines = "\n" * (block.line - 1) + block.text  # tracebacks name the page's lines
                 code = compile(lines, str(page), "exec", dont_inherit=True)
                 exec(code, vars(module))  # noqa: S102  it is our own
+            case "file":
+                Path(f"{block.module}.py").write_text(block.text)
+                sys.modules.pop(block.module, None)
             case "fragment":
                 ast.parse(block.text)
             case "text":

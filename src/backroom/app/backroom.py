@@ -7,16 +7,20 @@ import inspect
 import os
 import threading
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator
+from concurrent.futures import Executor
 from contextlib import asynccontextmanager, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
 
 from backroom.engine.office import Office
 from backroom.engine.worker import Worker, WorkerSettings
 from backroom.engine.world import World
+from backroom.flows.executors import OWN, Declaration, Executors
 from backroom.flows.flow import AsyncFlow, Flow, FlowSpec, Prepared
 from backroom.flows.handles import Run
 from backroom.flows.performer import Performer
+from backroom.flows.reports import LOOPBACK
 from backroom.flows.signature import Signature, caller_names
 from backroom.flows.starting import Starter
 from backroom.flows.steps import check_name, check_priority, check_timeout
@@ -49,6 +53,7 @@ class Backroom:
         self._given = {"database": None if database is None else str(database), **settings}
         self._world = world or World()
         self._specs: dict[str, FlowSpec] = {}
+        self._executors: dict[str, Declaration] = {}
         self._settings: Settings | None = None
         self._office: Office | None = None
         self._office_pid = 0
@@ -139,6 +144,43 @@ class Backroom:
     def flows(self) -> dict[str, FlowSpec]:
         """What is declared, by name (aliases included)."""
         return dict(self._specs)
+
+    # --- executors
+
+    def executor(
+        self,
+        name: str,
+        make: Callable[[], Executor] | None = None,
+        *,
+        processes: int | None = None,
+        reached_at: str = LOOPBACK,
+    ) -> None:
+        """Declare an executor for steps with `@step(executor=name)`.
+
+        make        makes any `concurrent.futures.Executor`; each worker calls it once, at the
+                    first such step: `lambda: Client("tcp://head:8786").get_executor()`
+        processes   or else: so many processes of our own, each to be killed by itself
+        reached_at  this machine's name where the executor's processes are, for their progress;
+                    default: they are on this machine
+
+        The name "process" is that of the executor for `@step(process=True)`.
+        """
+        check_name(name, "executor")
+        if name in self._executors:
+            raise Refused(f"Two executors are called {name!r}. Give one of them another name.")
+        if (make is None) == (processes is None) or (processes is not None and processes < 1):
+            raise Refused(
+                f"The executor {name!r} needs either a function that makes it, or processes= of at "
+                "least 1."
+            )
+        self._executors[name] = Declaration(make or partial(self._processes, processes), reached_at)
+
+    def _processes(self, count: int | None = None) -> Executor:
+        from backroom.engine.processes import Processes
+
+        settings = self.settings
+        count = count or settings.processes or len(os.sched_getaffinity(0))
+        return Processes(count, calls=settings.process_calls)
 
     # --- runs
 
@@ -238,7 +280,9 @@ class Backroom:
             "queues": settings.queues, "concurrency": settings.concurrency, "lease": settings.lease,
             "poll": settings.poll, "grace": settings.grace, "doorbells": settings.doorbells,
         }  # fmt: skip
-        return Worker(self.office, Performer(self._specs), WorkerSettings(**(given | changes)))
+        executors = Executors({OWN: Declaration(self._processes)} | self._executors)
+        performer = Performer(self._specs, executors)
+        return Worker(self.office, performer, WorkerSettings(**(given | changes)))
 
     @contextmanager
     def working(self, **changes: Any) -> Iterator[Worker]:

@@ -82,6 +82,14 @@ class Settings(BaseSettings):
     grace: float = Field(
         20.0, ge=0, le=3600, description="Worker: how long runs may go on when it is stopped."
     )
+    processes: int = Field(
+        0, ge=0, le=1_000, description="Worker: processes for steps with process=True; 0: as many "
+        "as there are cores.",
+    )  # fmt: skip
+    process_calls: int = Field(
+        1_000, ge=0, description="Worker: after this many calls such a process is replaced; 0: "
+        "never.",
+    )  # fmt: skip
     doorbells: bool = Field(
         True, description="Ring and hear doorbells; off: everything works, slower."
     )

@@ -131,6 +131,7 @@ class Worker:
             if self._bell is not None:
                 loop.remove_reader(self._bell.fileno())
             await asyncio.to_thread(self._close)
+            await asyncio.to_thread(self._handler.close)
             threads.shutdown(wait=False)
             # Closing the loop joins its pool: not this one, a step in it may never return.
             loop.set_default_executor(ThreadPoolExecutor(1))

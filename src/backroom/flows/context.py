@@ -36,7 +36,8 @@ from dataclasses import replace
 from typing import Any, NoReturn
 
 from backroom.engine.handler import Desk
-from backroom.flows.failures import as_json
+from backroom.flows.executors import Executors, Ongoing
+from backroom.flows.failures import as_json, read
 from backroom.flows.scope import here
 from backroom.records import limits
 from backroom.records.errors import CodeMismatch, LeaseLost, Refused, StoreError
@@ -95,9 +96,11 @@ def ending_for(error: BaseException) -> Outcome:
 class RunContext:
     """The state of one attempt."""
 
-    def __init__(self, claimed: Claimed, desk: Desk) -> None:
+    def __init__(self, claimed: Claimed, desk: Desk, executors: Executors) -> None:
         self.run = claimed
         self.desk = desk
+        self.executors = executors
+        self.ongoing: set[Ongoing] = set()  # bodies that executors perform
         self.kept: dict[str, StepRow] = {row.address: row for row in claimed.steps}
         self.waits: dict[str, WaitRow] = {row.address: row for row in claimed.waits}
         self.mail: list[Mail] = list(claimed.mail)
@@ -180,7 +183,8 @@ class RunContext:
     def forget_failures(self) -> None:
         """The flow will be tried again: steps that failed get all their tries anew."""
         for row in list(self.kept.values()):
-            if row.kind == "step" and row.state == "failed":
+            killer = read(row.error).get("deaths", 0) >= limits.DEATHS
+            if row.kind == "step" and row.state == "failed" and not killer:
                 self.desk.post(self.saving(replace(row, state="trying", tries=0)))
 
     def not_kept(self, error: LeaseLost | StoreError) -> NoReturn:
@@ -205,6 +209,8 @@ class RunContext:
             blocked, self._blocked = self._blocked, []
         for leaf in blocked:
             leaf.wake()
+        for body in tuple(self.ongoing):
+            body.stop()
         task = self.task
         if task is None or here() is task:
             return  # it leaves by itself, see `leave`; cancelling as well would strike twice

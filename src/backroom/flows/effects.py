@@ -14,6 +14,7 @@ from contextvars import copy_context
 from typing import Any, Protocol, TypeVar
 
 from backroom.flows.context import Blocked, RunContext
+from backroom.flows.errands import exited
 from backroom.flows.scope import FlowScope, StepScope, current, here
 from backroom.records.errors import LeaseLost, StoreError, TimedOut
 from backroom.records.runs import StepRow
@@ -191,7 +192,7 @@ class Invoke:
                     return await self.function(*self.args, **self.kwargs)
             except TimeoutError as error:
                 if limit.expired():
-                    raise self._timed_out() from error
+                    raise self.timed_out() from error
                 raise
         except SystemExit as error:
             raise self.exited(error) from error
@@ -234,19 +235,18 @@ class Invoke:
         if not outcome:
             if expire():
                 context.overdue[self.address] = thread
-                raise self._timed_out()
+                raise self.timed_out()
             thread.join()
         good, value = outcome[0]
         if good:
             return value
         raise value
 
-    def _timed_out(self) -> TimedOut:
+    def timed_out(self) -> TimedOut:
         return TimedOut(f"Step {self.name} took longer than its time-out of {self.timeout:g} s.")
 
     def exited(self, error: SystemExit) -> RuntimeError:
-        """Left as it is it would end the worker, and with it all the other runs it performs."""
-        return RuntimeError(f"Step {self.name} called sys.exit({error.code!r}).")
+        return exited(self.name, error)
 
 
 class InTransaction:

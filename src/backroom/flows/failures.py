@@ -7,7 +7,7 @@ import traceback
 from typing import Any
 
 from backroom.records import limits
-from backroom.records.errors import RunCancelled, RunFailed, StepFailed, kind_of
+from backroom.records.errors import ProcessDied, RunCancelled, RunFailed, StepFailed, kind_of
 from backroom.records.runs import RunRow, StepRow
 from backroom.records.states import State
 
@@ -16,13 +16,14 @@ __all__ = ["as_json", "ended_badly", "failed_step", "read"]
 
 def as_json(error: BaseException) -> str:
     trace = "".join(traceback.format_exception(error))
-    return json.dumps(
-        {
-            "kind": kind_of(type(error)),
-            "message": cut(_text(error)),
-            "traceback": cut(trace),
-        }
-    )
+    kept: dict[str, Any] = {
+        "kind": kind_of(type(error)),
+        "message": cut(_text(error)),
+        "traceback": cut(trace),
+    }
+    if isinstance(error, ProcessDied):
+        kept["deaths"] = error.deaths
+    return json.dumps(kept)
 
 
 def read(text: str | None) -> dict[str, Any]:

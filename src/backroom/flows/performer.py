@@ -14,6 +14,7 @@ from typing import Any
 
 from backroom.engine.handler import Desk, Performance
 from backroom.flows.context import RunContext, Unwind, ending_for
+from backroom.flows.executors import Executors
 from backroom.flows.failures import as_json
 from backroom.flows.flow import FlowSpec
 from backroom.flows.scope import FlowScope, current
@@ -34,10 +35,11 @@ __all__ = ["Performer"]
 
 
 class Performer:
-    """Knows the flows of one application by name."""
+    """Knows the flows and the executors of one application by name."""
 
-    def __init__(self, specs: Mapping[str, FlowSpec]) -> None:
+    def __init__(self, specs: Mapping[str, FlowSpec], executors: Executors) -> None:
         self._specs = specs
+        self._executors = executors
 
     def flows(self) -> tuple[str, ...]:
         return tuple(self._specs)
@@ -46,7 +48,11 @@ class Performer:
         return tuple({spec.queue for spec in self._specs.values()} | {"default"})
 
     def open(self, claimed: Claimed, desk: Desk) -> Performance:
-        return FlowPerformance(self._specs[claimed.flow], RunContext(claimed, desk))
+        context = RunContext(claimed, desk, self._executors)
+        return FlowPerformance(self._specs[claimed.flow], context)
+
+    def close(self) -> None:
+        self._executors.close()
 
 
 class FlowPerformance:

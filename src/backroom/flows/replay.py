@@ -31,9 +31,11 @@ from typing import TYPE_CHECKING, Any
 
 from backroom.flows.context import Blocked, RunContext
 from backroom.flows.effects import Block, Effect, InTransaction, Protocol_, Save
-from backroom.flows.failures import as_json, failed_step
+from backroom.flows.elsewhere import InvokeElsewhere
+from backroom.flows.failures import as_json, failed_step, read
 from backroom.flows.undo import register_undo
-from backroom.records.errors import InvalidInput, Refused, TransactionEnded
+from backroom.records import limits
+from backroom.records.errors import InvalidInput, ProcessDied, Refused, TransactionEnded
 from backroom.records.runs import StepRow, WaitRow
 from backroom.rules.retry import delay_us
 
@@ -76,6 +78,7 @@ def perform_step(
         yield Save(register_undo(context, spec, address, args, kwargs))
 
     tries = row.tries if row is not None else 0
+    deaths = read(row.error).get("deaths", 0) if row is not None else 0
     while True:
         tries += 1
         began = context.clock()
@@ -91,6 +94,8 @@ def perform_step(
 
         def call(function: Callable[..., Any]) -> Effect:
             invoke = spec.invoke(function, args, kwargs, address, tries)  # noqa: B023  likewise
+            if spec.executor is not None and function is spec.function:
+                return InvokeElsewhere(invoke, spec.executor, deaths)  # noqa: B023
             if not spec.transaction:
                 return invoke
             return InTransaction(
@@ -101,7 +106,10 @@ def perform_step(
         try:
             value = yield call(spec.function)
         except Exception as error:
-            if spec.retry.allows(error, tries) and not isinstance(error, TransactionEnded):
+            deaths = deaths + 1 if isinstance(error, ProcessDied) else 0
+            if isinstance(error, ProcessDied):
+                error.deaths = deaths
+            if may_retry(spec, error, tries, deaths):
                 yield record("trying", None, as_json(error))
                 pause = delay_us(spec.retry, tries, context.desk.world.chance())
                 yield from _pause(context, spec.name, address, tries, delay_us=pause)
@@ -130,6 +138,15 @@ def perform_step(
             raise failed_step(context.kept[address]) from error
         yield record("done", result, None)
         return value
+
+
+def may_retry(spec: StepSpec, error: Exception, tries: int, deaths: int) -> bool:
+    """Whatever its retries say, a step isn't tried again once it has killed so many processes."""
+    return (
+        spec.retry.allows(error, tries)
+        and not isinstance(error, TransactionEnded)
+        and deaths < limits.DEATHS
+    )
 
 
 def _pause(

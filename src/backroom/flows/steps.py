@@ -12,6 +12,8 @@ from typing import Any, Concatenate, Generic, Literal, ParamSpec, TypeVar, cast,
 
 from backroom.flows.codec import Codec
 from backroom.flows.effects import Invoke, drive, drive_in_thread
+from backroom.flows.errands import check_importable
+from backroom.flows.executors import OWN
 from backroom.flows.replay import perform_step
 from backroom.flows.scope import FlowScope, flow_scope
 from backroom.flows.signature import Signature, caller_names
@@ -42,6 +44,7 @@ class StepSpec:
     undo_retry: Retry = UNDO_RETRY
     check_input: bool = True
     transaction: bool = False
+    executor: str | None = None
     key: str | None = None
 
     @property
@@ -213,6 +216,8 @@ def step(
     undo_retry: Retry | None = None,
     check_input: bool = True,
     transaction: Literal[False] = False,
+    process: bool = False,
+    executor: str | None = None,
 ) -> _Decorator: ...
 @overload
 def step(
@@ -240,6 +245,8 @@ def step(
     undo_retry: Retry | None = None,
     check_input: bool = True,
     transaction: bool = False,
+    process: bool = False,
+    executor: str | None = None,
 ) -> Any:
     """Make a function a step: inside a flow its result is kept and it never runs again.
 
@@ -257,8 +264,14 @@ def step(
     transaction  for a `def` step: its first parameter is a connection to the database that
                  backroom uses, which the caller doesn't pass, inside a transaction that is
                  committed together with the checkpoint. `otherwise` gets it too, `undo` doesn't
+    process      perform the body in a process of its own, for work that computes, or that may
+                 crash: other runs go on beside it, and a time-out or a cancel kills it. The body
+                 has to stand at the top level of a module, and its arguments must be picklable
+    executor     the same in an executor that `app.executor(name, ...)` has declared
     """
     names = caller_names(1)
+    if process:
+        executor = executor or OWN
 
     def declare(function: Callable[..., Any]) -> Any:
         spec = StepSpec(
@@ -275,7 +288,15 @@ def step(
             undo_retry=undo_retry or UNDO_RETRY,
             check_input=check_input,
             transaction=transaction,
+            executor=executor,
         )
+        if executor is not None:
+            check_importable(function, spec.name)
+            if transaction or (process and executor != OWN):
+                raise TypeError(
+                    f"Step {spec.name} has {'transaction' if transaction else 'process'}=True, "
+                    f"which doesn't go together with executor={executor!r}."
+                )
         if undo is not None:
             undoable(spec)
         is_async = inspect.iscoroutinefunction(function)

@@ -138,6 +138,7 @@ async def roll_back(context: RunContext, ending: Failed | Cancelled) -> Outcome:
             retry=spec.undo_retry,
             otherwise=None,
             transaction=False,
+            executor=None,
             undo=None,
             check_input=False,
         )

@@ -19,6 +19,7 @@
     │   └── OutcomeUnknown       the connection broke at the commit; not known whether it took
     ├── FlowError                raised inside flows, or by `result()`
     │   ├── StepFailed           a step has used up its retries
+    │   ├── ProcessDied          the process that performed a step's body is gone
     │   ├── Rollback             raised by an author: undo what was done and fail
     │   ├── TimedOut             a step or a run took longer than its time-out
     │   ├── RunFailed            the awaited run ended failed
@@ -48,6 +49,7 @@ __all__ = [
     "NotInFlow",
     "NotStorable",
     "OutcomeUnknown",
+    "ProcessDied",
     "Refused",
     "Rollback",
     "RunCancelled",
@@ -202,6 +204,22 @@ class StepFailed(FlowError):
     def caused_by(self, error: type[BaseException]) -> bool:
         """Whether the step ended with exactly this class of error; holds on replay too."""
         return self.kind == kind_of(error)
+
+
+class ProcessDied(FlowError):
+    """The process that performed a step's body crashed, was killed or exited by itself.
+
+    `exit_code` is the process's, or minus the number of the signal that killed it; None where
+    that can't be known. `deaths` counts the processes in a row that this call has cost.
+    """
+
+    def __init__(self, how: str, exit_code: int | None = None) -> None:
+        self.exit_code = exit_code
+        self.deaths = 1
+        super().__init__(
+            f"The process that performed it {how}. Look for what crashes, exits or takes too much "
+            "memory in the body, or in a library that it calls."
+        )
 
 
 class Rollback(FlowError):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 __all__ = [
     "CHAIN_DEPTH",
+    "DEATHS",
     "DELAY_US",
     "ERROR_CHARS",
     "INTAKE_OPS",
@@ -33,6 +34,7 @@ MAILBOX_EVENTS = 1_000  # unread events of one run
 CHAIN_DEPTH = 32  # runs started by runs started by runs …
 DELAY_US = 10 * 366 * 24 * 3600 * 1_000_000  # ten years
 STARTS = 3  # claims without progress after which a run that kills its worker is set aside
+DEATHS = 3  # processes in a row that one step may cost, however many retries it has
 MAP_ITEMS = 0x1000000  # items of one fan-out: what six digits of their runs' ids can count
 WINDOW = 1_000  # child runs of one fan-out that are open at once
 TRANSACTIONS = 16  # transaction steps of one process at work at once; others wait their turn
