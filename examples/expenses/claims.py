@@ -15,7 +15,7 @@ from decimal import Decimal, InvalidOperation
 
 from examples.expenses.people import PEOPLE
 
-__all__ = ["CATEGORIES", "CURRENCIES", "Claim", "Decision", "Unreadable", "read_claim"]
+__all__ = ["CATEGORIES", "CURRENCIES", "Claim", "Decision", "Unreadable", "is_unfit", "read_claim"]
 
 CURRENCIES = ("EUR", "USD", "GBP", "CHF", "SEK", "PLN")
 CATEGORIES = {
@@ -70,7 +70,7 @@ def read_claim(text: Mapping[str, str], *, submitted_on: date, claimant: str, nu
         value = unicodedata.normalize("NFC", text.get(field) or "").replace("\r\n", "\n").strip()
         if not value and field != "receipt":
             problems[field] = "is missing"
-        elif any(_is_unfit(c) and not (c == "\n" and field == "description") for c in value):
+        elif any(is_unfit(c) and not (c == "\n" and field == "description") for c in value):
             problems[field] = "has characters that can't be shown"
         return value
 
@@ -103,7 +103,7 @@ def read_claim(text: Mapping[str, str], *, submitted_on: date, claimant: str, nu
     )
 
 
-def _is_unfit(character: str) -> bool:
+def is_unfit(character: str) -> bool:
     """Control characters, halves of characters, and those that turn the text around them."""
     return (
         unicodedata.category(character) in ("Cc", "Cs", "Co")

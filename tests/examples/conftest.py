@@ -69,6 +69,7 @@ class Expenses:
 
         def look() -> Line | None:
             line = self.claim(number)
+            assert not line.is_broken, f"the run is {line.run_state}: {line.run_error}"
             last = state in ("paid", "rejected")
             return line if line.row.state == state and (line.is_settled or not last) else None
 

@@ -1,7 +1,8 @@
-"""The expense application with a side table that counts what its steps really do.
+"""The expense application with every call of a step noted in a side table (calls.py).
 
-Workers of the kill tests import this module instead of the application's own. Every time a step's
-function is called, a line is written before it, in a transaction of its own; the flow doesn't know.
+Workers of the kill tests import this module instead of the application's own; nobody else may, for
+it changes the steps. Before a step's function is called a line is written, in a transaction of its
+own; the flow doesn't know.
 """
 
 from __future__ import annotations
@@ -13,30 +14,15 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import Column, Integer, MetaData, Table, Text, insert
+from sqlalchemy import insert
 
 from backroom import current_run
 from examples.expenses import flow
 from examples.expenses.app import app
-from examples.expenses.database import engine, writing
-from examples.expenses.tables import RunId
+from examples.expenses.database import writing
+from tests.examples.calls import CALLS
 
-__all__ = ["CALLS", "app", "make_table"]
-
-CALLS = Table(
-    "step_call", MetaData(),
-    Column("id", Integer, primary_key=True),
-    Column("step_key", Text, nullable=False),
-    Column("run_id", RunId, nullable=False),
-    Column("name", Text, nullable=False),
-    Column("attempt", Integer, nullable=False),
-    Column("tries", Integer, nullable=False),
-)  # fmt: skip
-
-
-def make_table() -> None:
-    with engine().execution_options(writes=True).begin() as connection:
-        CALLS.create(connection, checkfirst=True)
+__all__ = ["app"]
 
 
 def note(name: str) -> None:

@@ -35,8 +35,8 @@ from examples.expenses.loading import load, read
 from examples.expenses.mailbox import catch_all
 from examples.expenses.submitting import AlreadyDecided, decide
 from examples.expenses.tables import BookingRow, ClaimRow, MailRow, RefusedRow
+from tests.examples.calls import CALLS, make_table
 from tests.examples.conftest import free_port
-from tests.examples.counted import CALLS, make_table
 
 __all__ = ["Report", "kill_and_count"]
 

@@ -102,7 +102,9 @@ def test_a_claim_is_submitted_approved_and_seen_paid(
     database: str, chromium: str, tmp_path: Path
 ) -> None:
     with demo(database, tmp_path / "log") as address, browser(chromium) as chrome:
-        for n, (size, scheme) in enumerate(SCREENS):
+        # Every screen on SQLite; to the browser it makes no difference where the claims are kept.
+        screens = SCREENS[:1] if "://" in database else SCREENS
+        for n, (size, scheme) in enumerate(screens):
             person = Person(chrome, address, tmp_path, size, scheme)
             page = person.page
             person.go("/claims")

@@ -9,7 +9,7 @@ from fastapi.responses import Response
 
 from backroom import errors
 from examples.expenses import lookup, submitting
-from examples.expenses.claims import Decision
+from examples.expenses.claims import Decision, is_unfit
 from examples.expenses.history import history
 from examples.expenses.letters import decider
 from examples.expenses.web.claims import visible
@@ -53,6 +53,8 @@ def decide(
         problem = "Say whether you approve or reject it."
     elif answer == "reject" and not comment:
         problem = "Say why: the claimant will be told."
+    elif any(is_unfit(character) for character in comment):
+        problem = "The comment has characters that can't be shown."
     elif len(comment) > COMMENT_CHARS:
         problem = f"A comment has at most {COMMENT_CHARS} characters; this one has {len(comment)}."
     if problem:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from typing import Annotated, Any
 from uuid import UUID, uuid4
@@ -23,6 +24,8 @@ __all__ = ["router", "visible"]
 router = APIRouter()
 Text = Annotated[str, Form()]
 Before = Annotated[int | None, Query(ge=1, le=2**31 - 1)]
+
+NUMBER = re.compile(r"[A-Za-z0-9-]{1,40}", re.ASCII)
 
 # What a file is, by how it begins; names and announced types are not believed.
 KINDS = {
@@ -136,7 +139,7 @@ def receipt(actor: Acting, number: str) -> Response:
 
 def visible(number: str, actor: Person) -> lookup.Line:
     """The claim, if this person may see it."""
-    line = lookup.claim(number)
+    line = lookup.claim(number) if NUMBER.fullmatch(number) else None
     if line is None:
         raise Problem(404, "No such claim", f"There is no claim {number[:40]}.")
     if actor.id not in (line.row.claimant, line.row.approver):
