@@ -30,9 +30,10 @@ if TYPE_CHECKING:
     from backroom.flows.current import CurrentRun, current_run, progress
     from backroom.flows.gathering import gather
     from backroom.flows.handles import Run, Status
+    from backroom.flows.orm import session_on
     from backroom.flows.steps import step
     from backroom.flows.waits import first, sleep, wait_for_event
-    from backroom.records import errors
+    from backroom import errors
     from backroom.records.errors import BackroomError, Rollback
     from backroom.records.states import State
     from backroom.rules.retry import Retry
@@ -55,6 +56,7 @@ __all__ = [
     "gather",
     "pages",
     "progress",
+    "session_on",
     "sleep",
     "step",
     "wait_for_event",
@@ -75,6 +77,7 @@ _HOMES = {
     "gather": "backroom.flows.gathering",
     "pages": "backroom.flows.chunks",
     "progress": "backroom.flows.current",
+    "session_on": "backroom.flows.orm",
     "sleep": "backroom.flows.waits",
     "step": "backroom.flows.steps",
     "wait_for_event": "backroom.flows.waits",
@@ -84,7 +87,7 @@ _HOMES = {
 def __getattr__(name: str) -> Any:
     """Load a public name at its first use: importing backroom itself costs next to nothing."""
     if name == "errors":
-        return import_module("backroom.records.errors")
+        return import_module("backroom.errors")
     home = _HOMES.get(name)
     if home is None:
         raise AttributeError(f"backroom has no {name!r}; its names are {', '.join(__all__)}")
