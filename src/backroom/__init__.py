@@ -25,6 +25,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from backroom import errors
     from backroom.app.backroom import Backroom
     from backroom.flows.chunks import chunks, pages
     from backroom.flows.current import CurrentRun, current_run, progress
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
     from backroom.flows.orm import session_on
     from backroom.flows.steps import step
     from backroom.flows.waits import first, sleep, wait_for_event
-    from backroom import errors
     from backroom.records.errors import BackroomError, Rollback
     from backroom.records.states import State
     from backroom.rules.retry import Retry
