@@ -46,15 +46,16 @@ class Effect(Protocol):
 Protocol_ = Generator[Effect, Any, T]
 
 
-async def drive(context: RunContext, protocol: Protocol_[T]) -> T:
-    """Perform a protocol's effects in this task."""
+async def drive(context: RunContext, protocol: Protocol_[T], effect: Effect | None = None) -> T:
+    """Perform a protocol's effects in this task, from `effect` on if it has been begun already."""
     scope = current.get()
     # Where the author awaits a call in a task of his own there is one leaf more, beside the body.
     foreign = isinstance(scope, FlowScope) and scope.owner is not here()
     if foreign:
         context.fork(2)
     try:
-        effect = next(protocol)
+        if effect is None:
+            effect = next(protocol)
         while True:
             try:
                 answer = await effect.run(context)

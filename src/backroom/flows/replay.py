@@ -55,8 +55,15 @@ def kept_row(context: RunContext, address: str, kind: str) -> StepRow | None:
 
 
 def perform_step(
-    context: RunContext, spec: StepSpec, address: str, args: tuple[Any, ...], kwargs: dict[str, Any]
+    context: RunContext,
+    spec: StepSpec,
+    address: str,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    *,
+    began: int | None = None,
 ) -> Protocol_[Any]:
+    """`began`: when the first call began, if that has been made already (`flows/straight.py`)."""
     fingerprint = spec.fingerprint(args, kwargs)
     row = kept_row(context, address, "step")
     if row is not None:
@@ -81,7 +88,8 @@ def perform_step(
     deaths = read(row.error).get("deaths", 0) if row is not None else 0
     while True:
         tries += 1
-        began = context.clock()
+        if began is None or tries > 1:
+            began = context.clock()
 
         def row_of(state: str, result: str | None, error: str | None) -> StepRow:
             return StepRow(

@@ -11,12 +11,13 @@ from hashlib import blake2b
 from typing import Any, Concatenate, Generic, Literal, ParamSpec, TypeVar, cast, overload
 
 from backroom.flows.codec import Codec
-from backroom.flows.effects import Invoke, drive, drive_in_thread
+from backroom.flows.effects import Invoke, drive_in_thread
 from backroom.flows.errands import check_importable
 from backroom.flows.executors import OWN
 from backroom.flows.replay import perform_step
 from backroom.flows.scope import FlowScope, flow_scope
 from backroom.flows.signature import Signature, caller_names
+from backroom.flows.straight import perform_straight
 from backroom.flows.undo import undoable
 from backroom.records import limits
 from backroom.records.errors import InvalidTime, NotStorable, Refused
@@ -115,7 +116,7 @@ class AsyncStep(_Declared[P, R]):
         context = scope.context
         address = self.spec.address(scope)
         context.know(self.spec.name, self.spec.function)
-        return drive(context, perform_step(context, self.spec, address, args, kwargs))
+        return perform_straight(context, scope, self.spec, address, args, kwargs)
 
     def using(
         self,
