@@ -124,18 +124,17 @@ class Starter:
         if on is not None and is_asynchronous(on):
             return self._joining(ready, on)
         if on is not None:
-            answers: Sequence[Started] = office.store.start_on(database_connection(on), runs)
-            handles = [
-                Run[Any](self, answer.run_id, each.spec.name, each.spec.signature.output)
-                for each, answer in zip(ready, answers, strict=True)
-            ]
-            for handle, answer in zip(handles, answers, strict=True):
-                handle.created = answer.created
-            return handles
+            answers = office.store.start_on(database_connection(on), runs)
+            return [self._stored(each, answer) for each, answer in zip(ready, answers, strict=True)]
         if not ready:
             return []
         stored = office.doors.together([Start(run) for run in runs])
-        handles = [
+        if asyncio._get_running_loop() is None:
+            return [
+                self._stored(each, answer)
+                for each, answer in zip(ready, stored.result(), strict=True)
+            ]
+        return [
             Run[Any](
                 self,
                 each.new.id,
@@ -145,9 +144,17 @@ class Starter:
             )
             for place, each in enumerate(ready)
         ]
-        if asyncio._get_running_loop() is None:
-            stored.result()
-        return handles
+
+    def _stored(self, prepared: Prepared[Any], answer: Started | Exception) -> Run[Any]:
+        """The handle of a run whose start has been answered already."""
+        spec = prepared.spec
+        if isinstance(answer, Started):
+            run: Run[Any] = Run(self, answer.run_id, spec.name, spec.signature.output)
+            run.created = answer.created
+            return run
+        refused: Future[Any] = new_future()
+        refused.set_exception(answer)
+        return Run(self, prepared.new.id, spec.name, spec.signature.output, refused)
 
     def _joining(self, ready: Sequence[Prepared[Any]], on: Any) -> list[Run[Any]]:
         """Runs that will be stored on the caller's own asynchronous connection, all together when
