@@ -113,7 +113,7 @@ class Save:
 
 
 class Ask:
-    """Look at the database. A failure of the database is not the author's business, as in `Save`."""
+    """Look at the database. Its failures are not the author's business, as in `Save`."""
 
     __slots__ = ("_look",)
 

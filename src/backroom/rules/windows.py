@@ -1,7 +1,7 @@
-"""Windows of a fan-out: runs whose ids lie side by side, so that one look tells whether any is live.
+"""Windows of a fan-out: runs whose ids lie side by side, so one look tells whether any is live.
 
-    id      01a20ca8-b1d4-8xxx-9xxx-xxxxxx000007    the parent's time, version 8, a hash of the parent
-                                                    and the map, and the item's index in six digits
+    id      01a20ca8-b1d4-8xxx-9xxx-xxxxxx000007    the parent's time, version 8, a hash of the
+                                                    parent and the map, the item's index in six
     window  <first id>/<last id>                    the name of a wait of kind `children`
 
 Version 8 marks such a run, so an end costs the others nothing: only for marked ones does anybody
