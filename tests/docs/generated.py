@@ -63,7 +63,8 @@ LIMITS = {
     "MAILBOX_EVENTS": "unread events of one run",
     "CHAIN_DEPTH": "runs in a chain in which each was started by the one before",
     "DELAY_US": "microseconds of a delay or time-out: ten years",
-    "STARTS": "deaths of a worker in one run, without progress in between, before it is set aside",
+    "STARTS": "deaths of a worker in one run without progress, alone in the last, before it is set "
+    "aside",
     "MAP_ITEMS": "items of one fan-out",
     "WINDOW": "child runs of one fan-out that are open at once",
     "DEATHS": "processes in a row that one step may cost, however many retries it has",

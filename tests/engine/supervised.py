@@ -27,6 +27,11 @@ def mark(what: str) -> None:
     os.close(descriptor)
 
 
+def marks(what: str) -> int:
+    path = folder() / "marks"
+    return path.read_text().count(f"{what} ") if path.exists() else 0
+
+
 def pass_gate(name: str) -> None:
     while not (folder() / name).exists():
         time.sleep(0.01)
@@ -64,6 +69,24 @@ def declare(app: Backroom) -> Backroom:
     @app.flow
     def die() -> None:
         os._exit(7)
+
+    @app.flow
+    async def bystander() -> int:
+        """Is there whenever the worker dies, until it is alone."""
+        mark("bystander")
+        while current_run().attempt < 3:  # noqa: ASYNC110  it waits to be killed
+            await asyncio.sleep(0.01)
+        return os.getpid()
+
+    @app.flow
+    async def crash(bystanders: int) -> None:
+        """Takes all of them down with it, twice, and itself alone."""
+        attempt = current_run().attempt
+        others = bystanders * attempt
+        while attempt < 3 and marks("bystander") < others:  # noqa: ASYNC110  left by others
+            await asyncio.sleep(0.01)
+        mark("crash")
+        ctypes.string_at(0)
 
     @app.flow
     async def quick() -> int:

@@ -89,8 +89,9 @@ class Desk:
         queues: tuple[str, ...] = ("default",),
         flows: tuple[str, ...] = ("flow",),
         floors: Mapping[tuple[str, int], int] | None = None,
+        suspects: bool = False,
     ) -> Claims:
-        answer = self.do(Claim(worker, queues, flows, limit, floors or {}))
+        answer = self.do(Claim(worker, queues, flows, limit, floors or {}, suspects=suspects))
         assert isinstance(answer, Claims)
         return answer
 

@@ -102,7 +102,7 @@ def test_a_run_that_kills_its_worker_again_and_again_is_set_aside(desk: Desk) ->
         run = desk.claim(worker=f"worker-{number}")
         assert desk.do(Rescue(max_starts=3)) == (run.id,)
         assert desk.state(run.id) is State.READY
-    run = desk.claim(worker="worker-3")
+    run = desk.claim(worker="worker-3", suspects=True)
     assert desk.do(Rescue(max_starts=3)) == (run.id,)
     row = desk.row(run.id)
     assert row.state is State.NEEDS_ATTENTION
@@ -143,8 +143,9 @@ def test_a_worker_that_stops_by_itself_hands_its_runs_back(desk: Desk) -> None:
 
 def test_a_death_that_was_seen_sets_a_deadly_run_aside_as_well(desk: Desk) -> None:
     run = desk.started_and_claimed()
-    for _ in range(2):
-        run = desk.lose(run)
+    desk.lose(run)
+    desk.do(Retire("worker"))
+    desk.claim(suspects=True)
     desk.do(Retire("worker"))
     assert desk.state(run.id) is State.NEEDS_ATTENTION
 

@@ -62,8 +62,12 @@ def work(line: ChildEnd, plan: Message) -> int:
             "The application has no flows, so its worker would have nothing to do. Import the "
             "modules that define them where the Backroom is made."
         )
-    worker = app.worker(worker_id=plan["worker_id"], renew=False)
+    changes: dict[str, Any] = {"worker_id": plan["worker_id"], "renew": False}
+    if plan["suspects"]:
+        changes |= {"only_suspects": True, "concurrency": 1}
+    worker = app.worker(**changes)
     worker.on_ready = lambda: line.tell(ready=True)
+    worker.on_suspects = lambda count: line.tell(suspects=count)
     asyncio.run(attend(worker, line))
     app.close()
     return 0

@@ -68,7 +68,7 @@ def worker_command(app: str | None, processes: int, **given: Any) -> None:
     """
     plan = worker_plan(app, given)
     jobs = [Job("worker", child("worker"), plan) for _ in range(processes)]
-    supervise(jobs, given, on_ready=lambda: None)
+    supervise(jobs, plan, given, on_ready=lambda: None)
 
 
 @click.command("serve", short_help="Perform runs and serve a web application.")
@@ -107,13 +107,14 @@ def serve_command(
             Job("web server", child("web"), web, leased=False, inherits=(listening.fileno(),))
         )
         address = url(listening)
-        supervise(jobs, given, on_ready=lambda: click.echo(f"Serving {asgi} on {address}"))
+        supervise(jobs, plan, given, on_ready=lambda: click.echo(f"Serving {asgi} on {address}"))
 
 
 def worker_plan(app: str | None, given: dict[str, Any]) -> Message:
     queues = given["queues"]
     return {
         "app": app or "",
+        "suspects": False,
         "log_level": given["log_level"].upper(),
         "settings": {
             "database": given["database"],
@@ -132,12 +133,18 @@ def child(role: str) -> tuple[str, ...]:
     return (sys.executable, "-m", "backroom.cli.child", role)
 
 
-def supervise(jobs: list[Job], given: dict[str, Any], on_ready: Callable[[], None]) -> None:
+def supervise(
+    jobs: list[Job], plan: Message, given: dict[str, Any], on_ready: Callable[[], None]
+) -> None:
+    alone = Job("worker for suspects", child("worker"), plan | {"suspects": True})
+    suspects = [alone for job in jobs if job.leased]
+
     def met(settings: Message) -> None:
         logs.configure(settings["log_format"], given["log_level"].upper())
 
     try:
-        code = Supervisor(jobs, store_of, on_hello=met, on_ready=on_ready).run()
+        supervisor = Supervisor(jobs, store_of, suspects=suspects, on_hello=met, on_ready=on_ready)
+        code = supervisor.run()
     except StartFailed as error:
         raise BackroomError(str(error)) from None
     sys.exit(code)

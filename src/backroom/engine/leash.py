@@ -7,6 +7,7 @@ A pair of connected sockets; each message is one line of JSON.
                ── stop true             finish or hand back, then exit
                ◀─ hello {...}           the database and the settings that are in force
                ◀─ ready true            entered and working
+               ◀─ suspects 3            so many runs wait that nobody may perform beside others
                ◀─ failed "..."          can't begin, and why
 
 The line is also the sign of life. When either process ends, however it ends, the system closes its

@@ -15,6 +15,9 @@ What it does when
                                 doubles while children die young
     a child is stopped          it isn't renewed and its lease runs out (engine/renewals.py)
     a lease has been lost       the child is killed, since all it could still send would be refused
+    a child knows of suspects   runs that may have killed it before: as many extra children as there
+                                are workers, at most, perform them one at a time each, and exit
+                                when none are left (rules/suspicion.py)
     SIGTERM, SIGINT             every child finishes or hands back within the grace, then exit 0
     the same again              every child is killed; its runs are handed back without a mark
     SIGHUP                      one after another: a new child is started, and once it is ready the
@@ -83,13 +86,15 @@ class Job:
 class Place:
     """Where one child stands; children come and go, the place stays."""
 
-    def __init__(self, job: Job) -> None:
+    def __init__(self, job: Job, *, on_demand: bool = False) -> None:
         self.job = job
+        self.on_demand = on_demand  # its child comes when it is wanted, and goes by itself
         self.child: Child | None = None
         self.successor: Child | None = None  # started to replace it in a rolling restart
-        self.proven = False  # a child of it has been ready
+        self.proven = on_demand  # a child of it has been ready, or needn't be
         self.young_deaths = 0
-        self.start_at: float | None = 0.0  # when to start the next one; None: not
+        # When to start the next one; None: not.
+        self.start_at: float | None = None if on_demand else 0.0
 
 
 class Child:
@@ -116,6 +121,7 @@ class Supervisor:
     """Runs children until it is told to stop.
 
     make_store  from what a child says about its database to a store
+    suspects    jobs for children that perform suspects, started when some are waiting
     on_hello    called with the first child's settings, before any other child is started
     on_ready    called once, when all children are ready
     """
@@ -125,6 +131,7 @@ class Supervisor:
         jobs: Sequence[Job],
         make_store: Callable[[Message], Store],
         *,
+        suspects: Sequence[Job] = (),
         on_hello: Callable[[Message], None] = lambda settings: None,
         on_ready: Callable[[], None] = lambda: None,
         world: World | None = None,
@@ -134,6 +141,7 @@ class Supervisor:
         self._on_ready = on_ready
         self._world = world or World()
         self._places = [Place(job) for job in jobs]
+        self._demanded = [Place(job, on_demand=True) for job in suspects]
         self._children: list[Child] = []
         self._renewals: dict[str, Renewals] = {}
         self._answers: SimpleQueue[tuple[float, frozenset[str], frozenset[str]]] = SimpleQueue()
@@ -187,7 +195,9 @@ class Supervisor:
         is then said once, and the database is set up by one."""
         if self._stopping:
             return []
-        return self._places if self._places[0].proven else self._places[:1]
+        if not self._places[0].proven:
+            return self._places[:1]
+        return self._places + self._demanded
 
     def _start_due(self) -> None:
         now = time.monotonic()
@@ -222,6 +232,8 @@ class Supervisor:
                     self._meet(child, settings)
                 case {"ready": _}:
                     self._is_ready(child)
+                case {"suspects": count}:
+                    self._summon(int(count))
                 case {"failed": why}:
                     child.failed = str(why)
         if gone:
@@ -240,6 +252,12 @@ class Supervisor:
             store = self._make_store(settings["store"])
             self._renewals[address] = Renewals(store, settings["lease"], self._answered)
         child.renewals = self._renewals[address]
+
+    def _summon(self, suspects: int) -> None:
+        """Start children for so many suspects, where there is a place."""
+        for place in self._demanded[:suspects]:
+            if place.child is None and place.start_at is None:
+                place.start_at = time.monotonic()
 
     def _is_ready(self, child: Child) -> None:
         place = child.place
@@ -293,10 +311,11 @@ class Supervisor:
         expected = child.stop_by is not None
         if child.renewals is not None and child.failed is None:
             child.renewals.retire(child.worker_id, lost=not expected)
-        if not expected and child.failed is None:
+        place = child.place
+        finished = place.on_demand and child.process.returncode == 0
+        if not expected and not finished and child.failed is None:
             level = logging.ERROR if child.process.returncode else logging.WARNING
             log.log(level, "%s %s", child.name, ending(child.process.returncode))
-        place = child.place
         if not place.proven and not self._stopping:
             self._failure = child.failed or (
                 f"The {child.name} {ending(child.process.returncode)} before it was ready. "
@@ -305,7 +324,9 @@ class Supervisor:
             self._stop_all()
         elif child is place.child:
             place.child = None
-            if place.successor is None:
+            if finished:
+                place.young_deaths = 0
+            elif place.successor is None:
                 self._start_again(place, child)
         elif child is place.successor:
             place.successor = None
@@ -344,6 +365,9 @@ class Supervisor:
                 if not self._stopping and not self._rolling:
                     log.info("restarting, one after another")
                     self._rolling = [place for place in self._places if place.child is not None]
+                    for place in self._demanded:
+                        if place.child is not None:  # with the new code when they are wanted again
+                            self._stop(place.child)
                     self._roll_on()
             elif not self._stopping:
                 log.info("stopping")

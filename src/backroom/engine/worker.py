@@ -47,6 +47,9 @@ __all__ = ["Worker", "WorkerSettings"]
 
 log = logging.getLogger("backroom.worker")
 
+SUSPECTS_SECONDS = 1.0  # between two looks for suspects
+SUSPECTS = 100  # how many are told of; no supervisor has so many processes for them
+
 
 @dataclass(frozen=True, slots=True)
 class WorkerSettings:
@@ -68,6 +71,7 @@ class WorkerSettings:
     grace: float = 20.0
     doorbells: bool = True
     renew: bool = True  # False: a supervisor renews the lease
+    only_suspects: bool = False  # perform suspects one at a time, and stop when there are none
     worker_id: str = ""
     name: str = field(default_factory=lambda: f"{socket.gethostname()}:{os.getpid()}")
 
@@ -92,6 +96,10 @@ class Worker:
         self._stopping = False
         self._hurry = False
         self.on_ready: Callable[[], None] = lambda: None  # called once its lease is on disk
+        # Called with the number of suspects that wait. None: this worker performs them itself.
+        self.on_suspects: Callable[[int], None] | None = None
+        self._suspects = False  # some wait, and it falls to us to perform them
+        self._alone = ""  # the suspect that is performed and must have no company
         self._wake = asyncio.Event()
         self._news = asyncio.Event()
         self._idle = asyncio.Event()
@@ -116,12 +124,21 @@ class Worker:
         self._office.on_work.append(self.ring)
         duties = [
             loop.create_task(duty)
-            for duty in (self._bring_news(), self._heed_cancels(), self._rescue())
-        ]
-        log.info("worker %s is ready for queues %s", self._settings.name, ", ".join(self._queues))
+            for duty in (
+                self._bring_news(), self._heed_cancels(), self._rescue(), self._look_for_suspects()
+            )
+        ]  # fmt: skip
+        if self._settings.only_suspects:
+            log.info("worker %s performs suspects alone", self._settings.name)
+        else:
+            names = ", ".join(self._queues)
+            log.info("worker %s is ready for queues %s", self._settings.name, names)
         self.on_ready()
         try:
-            await self._claim_and_perform()
+            if self._settings.only_suspects:
+                await self._perform_suspects()
+            else:
+                await self._claim_and_perform()
             await self._finish()
         finally:
             for duty in duties:
@@ -199,6 +216,8 @@ class Worker:
     async def _claim_and_perform(self) -> None:
         while not self._stopping:
             room = self._settings.concurrency - len(self._attempts)
+            if self._alone in self._attempts:
+                room = 0
             self._wake.clear()
             next_look = self._settings.poll
             if room > 0 and self._holds_lease():
@@ -208,7 +227,7 @@ class Worker:
                 else:
                     for run in claims.runs:
                         self._begin(run)
-                    if len(claims.runs) == room:
+                    if len(claims.runs) == room or await self._take_suspect():
                         continue
                     if claims.next_due_at is not None:
                         next_look = min(
@@ -216,12 +235,34 @@ class Worker:
                         )
             await self._until_there_may_be_work(next_look)
 
+    async def _take_suspect(self) -> bool:
+        """With nothing else to do, perform a suspect, and nothing beside it. Whether there was
+        one."""
+        if self._attempts or not self._suspects:
+            return False
+        claims = await self._claim(1, suspects=True)
+        self._suspects = claims is not None and bool(claims.runs)
+        for run in claims.runs if claims is not None else ():
+            self._alone = run.id
+            self._begin(run)
+        return self._suspects
+
+    async def _perform_suspects(self) -> None:
+        """One after another, until there are none."""
+        while not self._stopping:
+            self._wake.clear()
+            if not self._attempts and self._holds_lease():
+                self._suspects = True
+                if not await self._take_suspect() and not self._failures:
+                    return
+            await self._until_there_may_be_work(self._settings.poll)
+
     def _holds_lease(self) -> bool:
         """Whether it may claim and rescue: a worker that was stopped or starved for a whole term
         can't know yet what has become of its runs."""
         return self._keeper is not None and self._keeper.holds()
 
-    async def _claim(self, room: int) -> Claims | None:
+    async def _claim(self, room: int, *, suspects: bool = False) -> Claims | None:
         """Ask for up to `room` runs. None: the database failed, look again later."""
         main = self._office.main
         try:
@@ -230,8 +271,9 @@ class Worker:
                 holding = frozenset(self._attempts) | frozenset(self._ending)
                 await main.submit(Reconcile(self.id, holding))
                 self._doubtful = False
+            floors = {} if suspects else self._floors_now()
             claims: Claims = await main.submit(
-                Claim(self.id, self._queues, self._flows, room, self._floors_now())
+                Claim(self.id, self._queues, self._flows, room, floors, suspects=suspects)
             )
         except StoreError as error:
             self._doubtful = True
@@ -460,6 +502,24 @@ class Worker:
                 log.warning("released %d runs of workers that died", len(released))
                 self._wake.set()
             await asyncio.sleep(self._term.pause_seconds)
+
+    async def _look_for_suspects(self) -> None:
+        """See whether runs wait that nobody may perform beside others (`rules/suspicion.py`). Here
+        they are performed once there is nothing else to do; a supervisor has a process for them."""
+        while not self._settings.only_suspects:
+            found = 0
+            with contextlib.suppress(StoreError):
+                found = await asyncio.wrap_future(
+                    self._office.read(
+                        lambda reader: reader.suspects(self._queues, self._flows, SUSPECTS)
+                    )
+                )
+            if found and self.on_suspects is not None:
+                self.on_suspects(found)
+            elif found:
+                self._suspects = True
+                self._wake.set()
+            await asyncio.sleep(min(self._term.pause_seconds, SUSPECTS_SECONDS))
 
 
 def note(run: Claimed, outcome: Outcome) -> None:

@@ -101,6 +101,11 @@ class Reader(Protocol):
         """(run id, reason) of the runs this worker holds that somebody asked to cancel."""
         ...
 
+    def suspects(self, queues: Sequence[str], flows: Sequence[str], limit: int) -> int:
+        """How many runs a claim of suspects could take now, up to a limit; cheap if there are
+        none, as almost always."""
+        ...
+
     def workers(self) -> list[WorkerRow]: ...
 
     def counts(self) -> dict[tuple[str, str], int]:

@@ -162,6 +162,9 @@ class Claim(Verb):
     `floors`: for (queue, priority), no due run older than this time is expected: an index scan
     starts there and so passes over none of the dead entries that a held snapshot keeps. A full
     look (no floors) comes from the engine once a second.
+
+    `suspects`: only runs that have killed their worker twice (`rules/suspicion.py`), which other
+    claims leave alone. Whoever asks performs nothing else until they end; so the limit is 1.
     """
 
     worker: str
@@ -169,6 +172,7 @@ class Claim(Verb):
     flows: tuple[str, ...]
     limit: int
     floors: Mapping[tuple[str, int], int] = field(default_factory=dict)
+    suspects: bool = False
 
 
 @value
@@ -309,8 +313,9 @@ class Rescue(Verb):
     """Release every running run whose worker has no valid lease. Answers the released run ids.
 
     Workers with an expired lease are removed. Released: state ready, available_at now, worker
-    None, and an attempt row with outcome lost; a run with starts >= `max_starts` goes to
-    needs_attention instead, with an error {"kind": "Poison", "message": …} that says so.
+    None, and an attempt row with outcome lost. With starts >= 2 it is a suspect from now on
+    (`rules/suspicion.py`). A suspect with starts >= `max_starts` goes to needs_attention instead,
+    with an error {"kind": "Poison", "message": …} that says so.
     A run of a worker that has no row at all counts as released too, so that removing a
     worker's row can't hide its runs.
     """

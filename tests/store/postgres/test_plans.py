@@ -24,7 +24,7 @@ LOOKING_UP = [
     "drop_other_waits", "emit", "hand_back", "key_holders", "left_behind", "lock_families",
     "lock_held", "lock_runs", "mail_of", "next_due", "park", "park_waits", "release_held", "renew",
     "reschedule", "retry", "run", "save_progress", "save_steps", "save_waits", "set_aside",
-    "settle", "start", "states", "steps_of", "take_keys", "waits_of",
+    "settle", "start", "states", "steps_of", "suspects", "take_keys", "waits_of",
 ]  # fmt: skip
 
 SCANS = ("Seq Scan", "Index Scan", "Index Only Scan", "Tid Scan", "Tid Range Scan")

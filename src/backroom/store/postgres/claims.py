@@ -11,6 +11,7 @@ from dataclasses import replace
 
 from backroom.records.limits import PRIORITIES
 from backroom.records.runs import FOREVER, Claimed, Claims
+from backroom.rules import suspicion
 from backroom.store.postgres.rows import grouped, mail, run_row, step_row, wait_row
 from backroom.store.postgres.statement import (
     Answers,
@@ -29,13 +30,15 @@ __all__ = ["claim", "complete"]
 def claim(sql: Sql, verbs: Sequence[tuple[int, Claim]], answers: Answers) -> Iterator[Statement]:
     for place, verb in verbs:
         queues = tuple(dict.fromkeys(verb.queues))
-        text = sql["claim"] if len(queues) == 1 else sql["claim_from_several"]
+        priorities = suspicion.lines(suspects=verb.suspects)
+        # One at a time, suspects need no order among queues.
+        text = sql["claim" if len(queues) == 1 or verb.suspects else "claim_from_several"]
         values = {
-            **lines(queues),
+            **lines(queues, priorities),
             "floors": number_array(
                 [
                     verb.floors.get((queue, priority), -FOREVER)
-                    for priority in PRIORITIES
+                    for priority in priorities
                     for queue in queues
                 ]
             ),
@@ -44,14 +47,15 @@ def claim(sql: Sql, verbs: Sequence[tuple[int, Claim]], answers: Answers) -> Ite
             "worker": verb.worker,
         }
         yield Statement(text, values, taken(place, answers))
-        yield Statement(sql["next_due"], lines(queues), due(place, verb.limit, answers))
+        looks = lines(queues, priorities)
+        yield Statement(sql["next_due"], looks, due(place, verb.limit, answers))
 
 
-def lines(queues: Sequence[str]) -> dict[str, object]:
+def lines(queues: Sequence[str], priorities: Sequence[int] = PRIORITIES) -> dict[str, object]:
     """The places to look at: every queue at every priority, the most urgent first."""
     return {
-        "queues": text_array([queue for _ in PRIORITIES for queue in queues]),
-        "priorities": number_array([priority for priority in PRIORITIES for _ in queues]),
+        "queues": text_array([queue for _ in priorities for queue in queues]),
+        "priorities": number_array([priority for priority in priorities for _ in queues]),
     }
 
 

@@ -7,6 +7,8 @@ from typing import Any
 
 from backroom.records.runs import AttemptRow, Mail, RunRow, StepRow, WaitRow, WorkerRow
 from backroom.records.states import FINAL, State
+from backroom.rules.suspicion import SUSPECT_LINES
+from backroom.store.postgres.claims import lines
 from backroom.store.postgres.driver import psycopg
 from backroom.store.postgres.faults import fault, is_passing, is_pooled
 from backroom.store.postgres.link import Link
@@ -73,6 +75,12 @@ class PostgresReader:
     def attempts(self, run_id: str) -> list[AttemptRow]:
         rows = self.rows("attempts_of", id=run_id) if valid_id(run_id) else []
         return [attempt_row(row) for row in rows]
+
+    def suspects(self, queues: Sequence[str], flows: Sequence[str], limit: int) -> int:
+        looks: dict[str, Any] = lines(tuple(dict.fromkeys(queues)), SUSPECT_LINES)
+        rows = self.rows("suspects", **looks, flows=text_array(flows), limit=limit)
+        found: int = rows[0][0]
+        return found
 
     def mail(self, run_ids: Sequence[str]) -> list[Mail]:
         return [mail(row) for row in self.of_runs("mail_of", run_ids)]

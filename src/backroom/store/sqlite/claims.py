@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from operator import itemgetter
 
-from backroom.records.limits import PRIORITIES
 from backroom.records.runs import FOREVER, Claimed, Claims, Mail, RunRow, StepRow
+from backroom.rules.suspicion import lines
 from backroom.store.sqlite.checkpoints import waits_of
 from backroom.store.sqlite.rows import run_row
 from backroom.store.sqlite.transaction import Row, Transaction, as_json, sql
@@ -41,7 +41,8 @@ def claim(tx: Transaction, verb: Claim) -> Claims:
             runs[place] = full
     next_due_at = None
     if len(runs) < verb.limit:
-        found = tx.one(NEXT_DUE, (now, as_json(queues), str(list(PRIORITIES))))
+        looks = str(list(lines(suspects=verb.suspects)))
+        found = tx.one(NEXT_DUE, (now, as_json(queues), looks))
         next_due_at = found[0] if found and found[0] != FOREVER else None
     return Claims(tuple(runs), now, next_due_at)
 
@@ -51,7 +52,7 @@ def due_runs(tx: Transaction, verb: Claim, queues: Sequence[str]) -> list[Row]:
     flows = as_json(verb.flows)
     floors = verb.floors
     taken: list[Row] = []
-    for priority in PRIORITIES:
+    for priority in lines(suspects=verb.suspects):
         left = verb.limit - len(taken)
         if left <= 0:
             break

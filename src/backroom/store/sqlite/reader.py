@@ -8,6 +8,7 @@ from pathlib import Path
 
 from backroom.records.runs import AttemptRow, Mail, RunRow, StepRow, WaitRow, WorkerRow
 from backroom.records.states import FINAL, State
+from backroom.rules.suspicion import SUSPECT_LINES
 from backroom.store.sqlite.connection import connect
 from backroom.store.sqlite.faults import mapped
 from backroom.store.sqlite.forking import Keeper
@@ -65,6 +66,10 @@ class SqliteReader:
 
     def attempts(self, run_id: str) -> list[AttemptRow]:
         return [AttemptRow(*row) for row in self._rows("attempts_of", run_id)]
+
+    def suspects(self, queues: Sequence[str], flows: Sequence[str], limit: int) -> int:
+        lines = str(list(SUSPECT_LINES))
+        return len(self._rows("suspects", limit, as_json(queues), lines, as_json(flows)))
 
     def mail(self, run_ids: Sequence[str]) -> list[Mail]:
         return [Mail(*row) for row in self._rows("mail_of", as_json(run_ids))]

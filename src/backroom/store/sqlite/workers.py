@@ -6,6 +6,7 @@ import json
 from typing import NamedTuple
 
 from backroom.records.limits import STARTS
+from backroom.rules.suspicion import SUSPECT_LINES
 from backroom.store.sqlite.transaction import Transaction, as_json, sql
 from backroom.store.verbs import Reconcile, Register, Renew, Rescue, Retire
 
@@ -31,6 +32,7 @@ class Orphan(NamedTuple):
     starts: int
     worker: str | None
     claimed_at: int
+    priority: int
 
 
 def register(tx: Transaction, verb: Register) -> None:
@@ -77,10 +79,11 @@ def hand_back(tx: Transaction, orphans: list[Orphan]) -> tuple[str, ...]:
 
 
 def release_lost(tx: Transaction, orphans: list[Orphan], max_starts: int) -> tuple[str, ...]:
-    """Ready again, the lost attempt noted; set aside where this happens too often."""
+    """Ready again, the lost attempt noted; from the second time on a suspect, and set aside once
+    it was alone in it (`rules/suspicion.py`)."""
     for o in orphans:
         tx.run(INSERT_ATTEMPT, (o.id, o.attempt, o.worker, o.claimed_at, tx.now, "lost", None))
-        if o.starts >= max_starts:
+        if o.starts >= max_starts and o.priority in SUSPECT_LINES:
             tx.run(SET_ASIDE, (poison(o.starts), o.id))
         else:
             tx.run(RELEASE, (tx.now, o.id))
@@ -89,7 +92,8 @@ def release_lost(tx: Transaction, orphans: list[Orphan], max_starts: int) -> tup
 
 def poison(starts: int) -> str:
     message = (
-        f"Its worker died {starts} times in a row while performing this run, without progress. "
-        "Correct what kills the worker, then retry the run; or cancel it."
+        f"Its worker died {starts} times in a row while it performed this run, without any "
+        "progress in between, the last time with no other run beside it. Find out what kills the "
+        "process, then retry or cancel the run."
     )
     return json.dumps({"kind": "Poison", "message": message})

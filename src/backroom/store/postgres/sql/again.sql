@@ -15,7 +15,8 @@ WITH given AS MATERIALIZED (
     ON CONFLICT DO NOTHING
 )
 UPDATE backroom.live AS l
-SET state = 'scheduled', failures = l.failures + 1, starts = 0, worker = NULL,
+SET state = 'scheduled', failures = l.failures + 1, starts = 0,
+    priority = l.priority %% 10, worker = NULL,
     available_at = backroom.now_us()
         + CASE WHEN l.cancel_reason IS NULL THEN g.delay_us ELSE 0 END
 FROM given AS g WHERE l.ctid = g.place

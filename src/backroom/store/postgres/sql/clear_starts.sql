@@ -1,4 +1,4 @@
-UPDATE backroom.live AS l SET starts = 1
+UPDATE backroom.live AS l SET starts = 1, priority = l.priority %% 10
 FROM unnest(%(ids)s::uuid[], %(attempts)s::int[]) AS g (id, attempt)
 CROSS JOIN LATERAL (
     SELECT h.ctid AS place FROM backroom.live AS h

@@ -2,7 +2,7 @@
 -- then: an event or a child's end that came before is found here, and one that comes later will
 -- find the run waiting. A run that somebody asked to cancel is due at once, to hear of it.
 UPDATE backroom.live AS l
-SET state = 'waiting', starts = 0, worker = NULL, available_at = CASE
+SET state = 'waiting', starts = 0, priority = l.priority %% 10, worker = NULL, available_at = CASE
     WHEN l.cancel_reason IS NOT NULL OR EXISTS (
         SELECT 1 FROM backroom.wait AS w
         WHERE w.run_id = l.id AND CASE w.kind

@@ -13,5 +13,6 @@ WITH given AS MATERIALIZED (
     ON CONFLICT DO NOTHING
 )
 UPDATE backroom.live AS l
-SET state = 'needs_attention', available_at = 9223372036854775807, worker = NULL, error = g.error
+SET state = 'needs_attention', available_at = 9223372036854775807, priority = l.priority %% 10,
+    worker = NULL, error = g.error
 FROM given AS g WHERE l.ctid = g.place

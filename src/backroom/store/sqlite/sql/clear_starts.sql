@@ -1,1 +1,1 @@
-UPDATE backroom_live SET starts = 1 WHERE id = ?
+UPDATE backroom_live SET starts = 1, priority = priority % 10 WHERE id = ?
