@@ -50,10 +50,21 @@ def second(gate: str) -> int:
     return os.getpid()
 
 
+@step(process=True)
+def compute(gate: str) -> int:
+    mark("compute")
+    pass_gate(gate)
+    return os.getpid()
+
+
 def declare(app: Backroom) -> Backroom:
     @app.flow
     def two_steps(gate: str) -> list[int]:
         return [first(), second(gate)]
+
+    @app.flow
+    def computed(gate: str) -> list[int]:
+        return [first(), compute(gate)]
 
     @app.flow
     async def hog(seconds: float) -> int:

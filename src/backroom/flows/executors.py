@@ -88,7 +88,7 @@ class Ongoing:
         self.left_behind: Future[Any] | None = None  # it was stopped and runs on all the same
         self.errand: Errand | None = None
         self._crew = crew
-        self._line: Line | None = None
+        self._hang_up: Callable[[], None] | None = None
         self._timeout = timeout
         self._timer: threading.Timer | None = None
         self._future: Future[Any] | None = None
@@ -96,9 +96,13 @@ class Ongoing:
 
     def begin(self, errand: Callable[[Line], Errand], report: Report) -> None:
         """Hand the call to the executor."""
-        self._line = self._crew.listener().open(report)
-        self.errand = errand(self._line)
+        listener = self._crew.listener()
+        line = listener.open(report)
+        self._hang_up = partial(listener.close_line, line)
+        self.errand = errand(line)
         self._crew.take(self)
+        if self.result.done():  # stopped before there was anything to hang up
+            self._hang_up()
 
     def stop(self) -> None:
         """From any thread, at any time."""
@@ -138,8 +142,8 @@ class Ongoing:
                 self.result.set_result(value)
         if self._timer is not None:
             self._timer.cancel()
-        if self._line is not None:
-            self._crew.listener().close_line(self._line)
+        if self._hang_up is not None:
+            self._hang_up()
 
 
 class Crew:
