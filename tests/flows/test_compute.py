@@ -99,7 +99,8 @@ def test_bodies_run_side_by_side_and_no_more_than_there_are_processes(
         assert set(began(folder, waiting)) == set(marks(folder, busy)), "in the place of the first"
         for name in "abc":
             open_gate(folder, f"{name} may go")
-        assert len(set(result(run))) == 2
+        pids = result(run)
+        assert len(set(pids)) == 2
 
 
 def test_progress_said_in_another_process_can_be_seen(app: Backroom, folder: str) -> None:
