@@ -8,7 +8,7 @@ from tests.flows.kills import CHUNK, fill_and_kill
 
 
 @pytest.mark.torture
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1800)
 def test_after_a_hundred_kills_the_side_table_holds_each_chunk_once(
     database: str, tmp_path: Path
 ) -> None:
