@@ -14,6 +14,9 @@ Three paths lead to text. What is plain already, a scalar of exactly the annotat
 arguments that are all such, needs neither pydantic nor a walk. For the rest the fast path leaves
 the walking to `json` (C) with a hook for odd leaves; the careful one walks in Python and knows
 where it is. Whatever the faster ones trip over, the careful one either stores or names.
+
+And one proof: what was not plain is read back at once and compared. A value that would come back
+otherwise (a subclass's fields, the wrong member of a union) is refused while its author is there.
 """
 
 from __future__ import annotations
@@ -25,9 +28,10 @@ from dataclasses import is_dataclass
 from json.encoder import encode_basestring
 from typing import Any
 
-from backroom.flows.exactness import difference, is_loose
+from backroom.flows.exactness import difference, is_certain, is_loose
 from backroom.flows.tagged import (
     MARK,
+    MOST,
     careful,
     decode_plain,
     dumps,
@@ -49,13 +53,20 @@ _SCALARS: dict[type, Callable[[Any], str]] = {
 }
 
 
+_NUMBERS = (int, float)
+MORE_EXACTLY = "Annotate this part exactly (not Any, dict or list alone)."
+
+
 class Codec:
     """Encodes and decodes values of one annotated type. `ANY` does without annotation.
 
     fields  of the mapping of a function's arguments (`flows/signature.py`): their annotations
     """
 
-    __slots__ = ("_adapter", "_hint", "_loose", "_models", "_owner", "_scalar", "_scalar_fields")
+    __slots__ = (
+        "_adapter", "_hint", "_loose", "_models", "_none", "_owner", "_proof", "_scalar",
+        "_scalar_fields",
+    )  # fmt: skip
 
     def __init__(
         self, hint: Any = Any, *, owner: str = "value", fields: Mapping[str, Any] | None = None
@@ -65,6 +76,8 @@ class Codec:
         self._adapter: Any = None
         self._models: tuple[tuple[str | None, type], ...] | None = None
         self._loose: bool | None = None
+        self._proof: bool | None = None
+        self._none: bool | None = None
         self._scalar = hint if _is_scalar(hint) else None
         self._scalar_fields = (
             None
@@ -81,7 +94,7 @@ class Codec:
 
     def encode(self, value: Any) -> str:
         """JSON text of a value; NotStorable or TooLarge if it can't be stored."""
-        if value is None:
+        if value is None and self._takes_none():
             return "null"
         if self._is_plain(value):
             text = _plain_text(value)
@@ -91,35 +104,93 @@ class Codec:
             text = self._encode_typed(value)
         return within_limits(text, self._owner)
 
+    def outline(self, value: Any) -> str:
+        """Text to tell one value from another by, across processes; NotStorable if there is none.
+
+        It needn't come back and may be of any size. Fields of models that have their default are
+        left out, so a field that is added to a model with a default changes nothing.
+        """
+        if self._is_plain(value):
+            return _plain_text(value)
+        if self._hint is not Any:
+            value = self._dump(value, exclude_defaults=True)
+        return dumps(careful(value, self._owner, typed=self._hint is not Any, depth=0))
+
+    def _takes_none(self) -> bool:
+        if self._none is None:
+            try:
+                self._none = self._hint is Any or self.adapter.validate_python(None) is None
+            except ValueError:
+                self._none = False
+        return self._none
+
     def _is_plain(self, value: Any) -> bool:
         """Whether pydantic and JSON would both give this value back as it is."""
         kind = type(value)
         if self._scalar_fields is None:
-            return kind is self._scalar and (kind is not float or math.isfinite(value))
+            return kind is self._scalar and (kind not in _NUMBERS or _is_simple(value))
         if kind is not dict or not self._hint.__required_keys__ <= value.keys():
             return False
         for field, part in value.items():
             kind = type(part)
             if kind is not self._scalar_fields.get(field):
                 return False
-            if kind is float and not math.isfinite(part):
+            if kind in _NUMBERS and not _is_simple(part):
                 return False
         return True
 
     def _encode_typed(self, value: Any) -> str:
+        """The first text from which the value comes back as it is. What no text brings back is
+        refused: nobody would notice that a part has become another type or lost something."""
         self._refuse_subclasses(value)
-        if self._loose is None:
-            self._loose = is_loose(self._hint)
+        plain = self._dump(value)
+        if not self._needs_proof():
+            self._check(value)
+            if (text := self._fast(value, plain)) is not None:
+                return text
+        refusal = NotStorable(self._owner, "there is no text for it", MORE_EXACTLY)
+        for write in (self._fast, self._careful, self._as_pydantic_does):
+            try:
+                text = write(value, plain)
+            except NotStorable as error:
+                refusal = error
+                continue
+            if text is not None:
+                changed = self._change(value, text, exactly=write == self._as_pydantic_does)
+                if changed is None:
+                    return text
+                if write != self._as_pydantic_does:
+                    refusal = NotStorable(*changed, MORE_EXACTLY)
+        raise refusal
+
+    def _check(self, value: Any) -> None:
+        """Dumping passes over None where none is annotated."""
         try:
-            plain = self.adapter.dump_python(value, mode="python", warnings="error")
+            self.adapter.validate_python(value)
+        except ValueError as error:
+            raise self._unfit(error) from error
+
+    def _unfit(self, error: BaseException) -> NotStorable:
+        return NotStorable(
+            self._owner,
+            f"it is not a {_name(self._hint)} ({first_line(error)})",
+            "Return or pass what the annotation says, or correct the annotation.",
+        )
+
+    def _dump(self, value: Any, *, exclude_defaults: bool = False) -> Any:
+        """The value taken apart by its annotation. Fields go by their names, whatever aliases they
+        have, and what is only computed stays behind."""
+        try:
+            return self.adapter.dump_python(
+                value, mode="python", warnings="error", by_alias=False, round_trip=True,
+                exclude_defaults=exclude_defaults,
+            )  # fmt: skip
         except Exception as error:  # pydantic's own errors, and whatever a custom serializer throws
-            raise NotStorable(
-                self._owner,
-                f"it is not a {_name(self._hint)} ({first_line(error)})",
-                "Return or pass what the annotation says, or correct the annotation.",
-            ) from error
-        if self._loose:
-            return self._encode_loose(value, plain)
+            raise self._unfit(error) from error
+
+    def _fast(self, _value: Any, plain: Any) -> str | None:
+        if self._is_loose():
+            return None
         tags = 0
 
         def hook(leaf: Any) -> Any:
@@ -132,24 +203,53 @@ class Codec:
                 plain, default=hook, ensure_ascii=False, allow_nan=False, separators=(",", ":")
             )
         except (ValueError, TypeError, RecursionError, NotStorable):
-            text = ""
-        if not text or (MARK in text and (not tags or has_own_marks(plain))):
-            text = dumps(careful(plain, self._owner, typed=True, depth=0))
-        return text
+            return None
+        return None if MARK in text and (not tags or has_own_marks(plain)) else text
 
-    def _encode_loose(self, value: Any, plain: Any) -> str:
-        """Where a part has no exact annotation nobody may notice that it comes back as another
-        type. So it is brought back at once, and refused if it has changed."""
-        text = dumps(careful(plain, self._owner, typed=True, depth=0))
-        changed = difference(value, self.decode(text), self._owner)
-        if changed is not None:
-            path, kind = changed
-            raise NotStorable(
-                path,
-                f"{kind} needs a type to come back as",
-                "Annotate this part exactly (not Any, dict or list alone).",
-            )
-        return text
+    def _careful(self, _value: Any, plain: Any) -> str | None:
+        return dumps(careful(plain, self._owner, typed=True, depth=0))
+
+    def _as_pydantic_does(self, value: Any, _plain: Any) -> str | None:
+        try:
+            written: bytes = self.adapter.dump_json(value, by_alias=False, round_trip=True)
+        except Exception:  # its own errors, and whatever a custom serializer throws
+            return None
+        return None if b"*****" in written else written.decode()
+
+    def _change(self, value: Any, text: str, *, exactly: bool) -> tuple[str, str] | None:
+        """Where and how the value would come back from this text as another one.
+
+        `exactly`: look at every part, since things may be equal without being the same: True and
+        1, or one moment in two zones. Our own tags keep those apart, where an annotation says
+        what is to come.
+        """
+        try:
+            back = self.decode(text)
+        except InvalidInput as error:
+            return self._owner, f"it would not be read back ({first_line(error)})"
+        if (
+            not exactly
+            and not self._is_loose()
+            and type(back) is type(value)
+            and _equal(back, value)
+        ):
+            return None
+        changed = difference(value, back, self._owner)
+        if changed is None:
+            return None
+        path, kind = changed
+        return path, f"this {kind} would come back as something else"
+
+    def _needs_proof(self) -> bool:
+        """Not where dumping alone tells that a value is of its type: containers of leaves."""
+        if self._proof is None:
+            self._proof = not is_certain(self._hint)
+        return self._proof
+
+    def _is_loose(self) -> bool:
+        if self._loose is None:
+            self._loose = is_loose(self._hint)
+        return self._loose
 
     def _refuse_subclasses(self, value: Any) -> None:
         """A subclass of the annotated model would lose its own fields without a word."""
@@ -172,12 +272,12 @@ class Codec:
         if self._hint is Any or self._is_plain(plain):
             return plain
         try:
-            return self.adapter.validate_python(plain)
+            return self.adapter.validate_python(plain, by_alias=True, by_name=True)
         except ValueError as error:
             if MARK not in text:
                 # Strict models take JSON's lists and strings only when they know that it is JSON.
                 try:
-                    return self.adapter.validate_json(text)
+                    return self.adapter.validate_json(text, by_alias=True, by_name=True)
                 except ValueError:
                     pass
             raise InvalidInput(
@@ -203,6 +303,18 @@ class Codec:
 
 def _is_scalar(hint: Any) -> bool:
     return isinstance(hint, type) and hint in _SCALARS
+
+
+def _is_simple(scalar: Any) -> bool:
+    """Whether JSON has it as it is, and Python reads it again."""
+    return math.isfinite(scalar) if type(scalar) is float else -MOST < scalar < MOST
+
+
+def _equal(a: Any, b: Any) -> bool:
+    try:
+        return bool(a == b)
+    except Exception:  # an author's __eq__ may do anything
+        return False
 
 
 def _plain_text(value: Any) -> str:

@@ -5,10 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import fields, is_dataclass
-from typing import Any, ForwardRef, TypeVar, get_args, get_origin
+from datetime import datetime, timedelta
+from decimal import Decimal
+from types import NoneType, UnionType
+from typing import Any, ForwardRef, TypeVar, Union, get_args, get_origin
+from uuid import UUID
 
-__all__ = ["difference", "is_loose"]
+__all__ = ["difference", "is_certain", "is_loose"]
 
+_LEAVES = (bool, int, float, str, bytes, NoneType, Decimal, UUID, datetime, timedelta)
 _BARE = (Any, object, dict, list, tuple, set, frozenset)
 
 
@@ -25,6 +30,23 @@ def is_loose(hint: Any, seen: frozenset[int] = frozenset()) -> bool:
     if get_origin(hint) is not None or get_args(hint):
         return any(is_loose(part, seen) for part in get_args(hint) if not _is_marker(part))
     return any(is_loose(part, seen) for part in _parts(hint))
+
+
+def is_certain(hint: Any) -> bool:
+    """Whether nothing of this annotation can come back as something else than it was: leaves of
+    exactly one class each, in containers. Models may have subclasses and hidden fields, a union may
+    choose another member, a constraint may refuse."""
+    if hint in _LEAVES or hint is None:
+        return True
+    kind, parts = get_origin(hint), get_args(hint)
+    if kind is tuple or kind is list or kind is set or kind is frozenset:
+        return all(part is Ellipsis or is_certain(part) for part in parts)
+    if kind is dict:
+        return parts[0] is str and is_certain(parts[1])
+    if kind is Union or kind is UnionType:
+        one, other = (*parts, None)[:2]
+        return len(parts) == 2 and NoneType in parts and is_certain(one) and is_certain(other)
+    return False
 
 
 def _is_marker(part: Any) -> bool:
@@ -77,6 +99,10 @@ def difference(before: Any, after: Any, path: str) -> tuple[str, str] | None:
         return None
     if kind in (set, frozenset):
         return None if before == after and _kinds(before) == _kinds(after) else here
+    if kind is datetime and before.tzinfo != after.tzinfo:
+        return here
+    if getattr(kind, "__eq__", None) is getattr(object, "__eq__", None):
+        return None  # nothing is known of it but that it is of the same class
     return None if before == after else here
 
 

@@ -60,7 +60,7 @@ class StepSpec:
         if not bound:
             return None
         try:
-            text = self.signature.input.encode(bound)
+            text = self.signature.input.outline(bound)
         except NotStorable:
             return None  # a client, a session: never stored, so never compared
         return blake2b(text.encode(), digest_size=8).hexdigest()

@@ -18,6 +18,7 @@ from datetime import UTC, date, datetime, time, timedelta, timezone
 from decimal import Decimal
 from enum import Enum
 from fractions import Fraction
+from pathlib import PurePath
 from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
@@ -27,6 +28,7 @@ from backroom.records.errors import InvalidInput, NotStorable, TooLarge
 
 __all__ = [
     "MARK",
+    "MOST",
     "careful",
     "decode_plain",
     "dumps",
@@ -35,6 +37,9 @@ __all__ = [
     "tag",
     "within_limits",
 ]
+
+MOST = 10**4000
+"""Whole numbers end here: Python itself reads no more than 4,300 digits."""
 
 MARK = '"$":'  # what a tag looks like in our text; inside a string the quote would be escaped
 
@@ -110,7 +115,7 @@ def tag(leaf: Any, path: str, *, typed: bool) -> Any:
         case date():
             return {"$": "date", "v": leaf.isoformat()}
         case time():
-            return {"$": "time", "v": leaf.isoformat()}
+            return _tag_time(leaf)
         case timedelta():
             return {"$": "timedelta", "v": [leaf.days, leaf.seconds, leaf.microseconds]}
         case UUID():
@@ -121,6 +126,10 @@ def tag(leaf: Any, path: str, *, typed: bool) -> Any:
             return {"$": "complex", "v": [repr(leaf.real), repr(leaf.imag)]}
         case Fraction():
             return {"$": "fraction", "v": str(leaf)}
+        case PurePath() if typed:
+            return str(leaf)
+        case set() | frozenset() if typed:
+            return careful(leaf, path, typed=True, depth=0)
     if typed:
         if isinstance(leaf, Enum):
             return careful(leaf.value, path, typed=True, depth=0)
@@ -143,18 +152,35 @@ def tag(leaf: Any, path: str, *, typed: bool) -> Any:
 
 def _tag_datetime(moment: datetime) -> dict[str, Any]:
     tagged: dict[str, Any] = {"$": "datetime", "v": moment.isoformat()}
-    if isinstance(moment.tzinfo, ZoneInfo):
-        if moment.tzinfo.key is None:
-            raise NotStorable(
-                "the time zone",
-                "it was read from a file and has no name",
-                "Use ZoneInfo('Area/City').",
-            )
-        tagged["z"] = moment.tzinfo.key
+    if moment.tzinfo is None and moment.fold:
+        tagged["f"] = 1
+    elif isinstance(moment.tzinfo, ZoneInfo):
+        tagged["z"] = _zone_name(moment.tzinfo)
     elif moment.tzinfo is not None and not isinstance(moment.tzinfo, timezone):
         # pydantic's own UTC class, pytz, dateutil: the offset is kept, a name they may have is not.
         tagged["v"] = moment.astimezone(timezone(moment.utcoffset() or timedelta())).isoformat()
     return tagged
+
+
+def _tag_time(moment: time) -> dict[str, Any]:
+    """Of a time of day alone a named zone can't tell the offset, so its name is all there is."""
+    tagged: dict[str, Any] = {"$": "time", "v": moment.isoformat()}
+    if moment.fold:
+        tagged["f"] = 1
+    if isinstance(moment.tzinfo, ZoneInfo):
+        tagged["z"] = _zone_name(moment.tzinfo)
+        tagged["v"] = moment.replace(tzinfo=None).isoformat()
+    return tagged
+
+
+def _zone_name(zone: ZoneInfo) -> str:
+    if zone.key is None:
+        raise NotStorable(
+            "the time zone",
+            "it was read from a file and has no name",
+            "Use ZoneInfo('Area/City').",
+        )
+    return zone.key
 
 
 def _ask_pydantic(leaf: Any, path: str) -> Any:
@@ -189,10 +215,24 @@ def _untag(mapping: dict[str, Any]) -> Any:
 def _untag_datetime(mapping: dict[str, Any]) -> datetime:
     moment = datetime.fromisoformat(mapping["v"])
     zone = mapping.get("z")
-    if zone is not None:
-        # astimezone finds the right fold of a repeated hour by itself.
-        return moment.astimezone(ZoneInfo(zone))
-    return moment.replace(tzinfo=UTC) if moment.tzinfo == UTC else moment
+    if zone is None:
+        if moment.tzinfo == UTC:
+            return moment.replace(tzinfo=UTC)
+        return moment.replace(fold=1) if mapping.get("f") else moment
+    for fold in (0, 1):
+        there = moment.replace(tzinfo=ZoneInfo(zone), fold=fold)
+        if there.utcoffset() == moment.utcoffset():
+            return there
+    # The rules of the zone have changed since: the moment counts, not what the clocks showed.
+    return moment.astimezone(ZoneInfo(zone))
+
+
+def _untag_time(mapping: dict[str, Any]) -> time:
+    moment = time.fromisoformat(mapping["v"])
+    if mapping.get("f"):
+        moment = moment.replace(fold=1)
+    zone = mapping.get("z")
+    return moment if zone is None else moment.replace(tzinfo=ZoneInfo(zone))
 
 
 _RESTORE: dict[str, Callable[[dict[str, Any]], Any]] = {
@@ -200,7 +240,7 @@ _RESTORE: dict[str, Callable[[dict[str, Any]], Any]] = {
     "decimal": lambda m: Decimal(m["v"]),
     "datetime": _untag_datetime,
     "date": lambda m: date.fromisoformat(m["v"]),
-    "time": lambda m: time.fromisoformat(m["v"]),
+    "time": _untag_time,
     "timedelta": lambda m: timedelta(*m["v"]),
     "uuid": lambda m: UUID(m["v"]),
     "bytes": lambda m: b64decode(m["v"]),
@@ -228,6 +268,12 @@ def careful(value: Any, path: str, *, typed: bool, depth: int) -> Any:
         case str() if typed or type(value) is str:
             return _careful_text(value, path)
         case int() if typed or type(value) is int:
+            if not -MOST < value < MOST:
+                raise NotStorable(
+                    path,
+                    "it is a whole number of more than 4,000 digits, and Python reads no such text",
+                    "Pass it as bytes.",
+                )
             return int(value)
         case float() if typed or type(value) is float:
             return float(value) if math.isfinite(value) else {"$": "float", "v": repr(float(value))}
@@ -245,6 +291,9 @@ def careful(value: Any, path: str, *, typed: bool, depth: int) -> Any:
             ]
             if isinstance(value, list):
                 return items
+            if isinstance(value, set | frozenset):
+                # In every process another order, and texts are compared: see `Codec.outline`.
+                items.sort(key=dumps)
             return {"$": _kind(value), "v": items}
     return tag(value, path, typed=typed)
 
