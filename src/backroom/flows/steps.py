@@ -344,8 +344,9 @@ _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.:-]*", re.ASCII)
 def check_name(name: str, what: str) -> str:
     """Names stand in addresses, URLs and SQL filters: a plain alphabet keeps all of them simple."""
     if len(name) > limits.NAME_CHARS or not _NAME.fullmatch(name):
+        article = "an" if what[0] in "aeiou" else "a"
         raise Refused(
-            f"{name[:60]!r} can't be the name of a {what}. Use letters, digits and _ . : - only, "
+            f"{name[:60]!r} can't be the name of {article} {what}. Use letters, digits and _ . : - only, "
             f"starting with a letter, at most {limits.NAME_CHARS} characters."
         )
     return name
