@@ -172,4 +172,4 @@ def test_a_payload_that_is_not_json_is_refused(backroom: Terminal, client: Backr
     said = backroom("emit", run.id, "answer", "because")
     assert said.code == 2
     assert "the payload isn't JSON" in said.err
-    assert "can't be the name of a event" in backroom("emit", run.id, "no way", "1").err
+    assert "can't be the name of an event" in backroom("emit", run.id, "no way", "1").err

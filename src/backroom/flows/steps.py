@@ -346,8 +346,8 @@ def check_name(name: str, what: str) -> str:
     if len(name) > limits.NAME_CHARS or not _NAME.fullmatch(name):
         article = "an" if what[0] in "aeiou" else "a"
         raise Refused(
-            f"{name[:60]!r} can't be the name of {article} {what}. Use letters, digits and _ . : - only, "
-            f"starting with a letter, at most {limits.NAME_CHARS} characters."
+            f"{name[:60]!r} can't be the name of {article} {what}. Use letters, digits and _ . : - "
+            f"only, starting with a letter, at most {limits.NAME_CHARS} characters."
         )
     return name
 
