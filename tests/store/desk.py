@@ -91,7 +91,10 @@ class Desk:
         floors: Mapping[tuple[str, int], int] | None = None,
         suspects: bool = False,
     ) -> Claims:
-        answer = self.do(Claim(worker, queues, flows, limit, floors or {}, suspects=suspects))
+        """As a worker claims that has learnt already whether these queues have rules."""
+        learnt = self.do(Claim(worker, queues, flows, 0))
+        assert isinstance(learnt, Claims)
+        answer = self.do(Claim(worker, queues, flows, limit, floors or {}, suspects, learnt.ruled))
         assert isinstance(answer, Claims)
         return answer
 

@@ -9,6 +9,7 @@ import threading
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator
 from concurrent.futures import Executor
 from contextlib import asynccontextmanager, contextmanager
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
@@ -17,15 +18,22 @@ from backroom.engine.office import Office
 from backroom.engine.worker import Worker, WorkerSettings
 from backroom.engine.world import World
 from backroom.flows.executors import OWN, Declaration, Executors
-from backroom.flows.flow import AsyncFlow, Flow, FlowSpec, Prepared
+from backroom.flows.flow import AsyncFlow, Flow, FlowSpec, Prepared, check_expires
 from backroom.flows.handles import Run
+from backroom.flows.pending import Pending, Promise
 from backroom.flows.performer import Performer
+from backroom.flows.queues import rules_of
 from backroom.flows.reports import LOOPBACK
 from backroom.flows.signature import Signature, caller_names
 from backroom.flows.starting import Starter
 from backroom.flows.steps import check_name, check_priority, check_timeout
+from backroom.flows.waits import to_delay_us
+from backroom.records import limits
 from backroom.records.errors import Refused, UnknownFlow
+from backroom.records.queues import Pruned, QueueRow, QueueRules
 from backroom.rules.retry import NO_RETRY, Retry
+from backroom.store.protocol import Store
+from backroom.store.verbs import Declare, Pause, Resume
 
 if TYPE_CHECKING:
     from backroom.app.settings import Settings
@@ -58,7 +66,8 @@ class Backroom:
         self._office: Office | None = None
         self._office_pid = 0
         self._lock = threading.Lock()
-        self._starter = Starter(lambda: self.office, self._world)
+        self._queues: dict[str, QueueRules] = {}
+        self._starter = Starter(lambda: self.office, self._world, self._queues)
 
     # --- flows
 
@@ -79,6 +88,9 @@ class Backroom:
         priority: int = 5,
         retry: Retry | None = None,
         timeout: float | None = None,
+        expires: float | timedelta | None = None,
+        partition: str | None = None,
+        concurrency: int | None = None,
         aliases: tuple[str, ...] = (),
     ) -> _FlowDecorator: ...
     def flow(
@@ -92,6 +104,9 @@ class Backroom:
         priority: int = 5,
         retry: Retry | None = None,
         timeout: float | None = None,
+        expires: float | timedelta | None = None,
+        partition: str | None = None,
+        concurrency: int | None = None,
         aliases: tuple[str, ...] = (),
     ) -> Any:
         """Make a function a flow.
@@ -102,35 +117,60 @@ class Backroom:
         priority  0, the most urgent, to 9
         retry     how often a run that raised is tried again, from its checkpoints; default: never
         timeout   seconds for a whole run, from when it is due
+        expires   seconds after its time by which a run must have begun; else it is cancelled
+        partition where among the arguments its part of a parted queue is found, "order.customer"
+        concurrency   how many of its runs are performed at once, over all workers; they stand in a
+                  queue of their own then, which is called like the flow
         aliases   former names, under which runs may still be stored
         """
         names = caller_names(1)
 
         def declare(function: Callable[..., Any]) -> Any:
+            own = concurrency is not None
+            called = check_name(name or function.__name__, "flow")
+            if own and queue != "default":
+                raise Refused(
+                    f"{called} has a limit of its own and the queue {queue}. Declare the limit "
+                    f"with app.queue({queue!r}, concurrency={concurrency}), or leave out queue=."
+                )
             spec = FlowSpec(
-                name=check_name(name or function.__name__, "flow"),
+                name=called,
                 function=function,
                 signature=Signature(function, name or function.__name__, names),
                 is_async=inspect.iscoroutinefunction(function),
-                queue=check_name(queue, "queue"),
+                queue=called if own else check_name(queue, "queue"),
                 priority=priority,
                 key=key,
                 retry=retry or NO_RETRY,
                 timeout=check_timeout(timeout),
                 aliases=aliases,
+                partition=partition,
+                expires=expires,
+                own_queue=own,
             )
             self._add(spec)
+            if own:
+                self.queue(called, concurrency=concurrency)
             return AsyncFlow(spec, self._starter) if spec.is_async else Flow(spec, self._starter)
 
         return declare if function is None else declare(function)
 
     def _add(self, spec: FlowSpec) -> None:
-        if spec.key is not None and spec.key.split(".")[0] not in spec.signature.parameters:
+        for what, path in (("key", spec.key), ("partition", spec.partition)):
+            if path is not None and path.split(".")[0] not in spec.signature.parameters:
+                raise Refused(
+                    f"The {what} of {spec.name} is {path!r}, but it has no parameter "
+                    f"{path.split('.')[0]!r}. "
+                    f"A {what} starts with the name of a parameter."
+                )
+        if spec.own_queue and (
+            spec.queue in self._queues or spec.queue in {s.queue for s in self._specs.values()}
+        ):
             raise Refused(
-                f"The key of {spec.name} is {spec.key!r}, but it has no parameter "
-                f"{spec.key.split('.')[0]!r}. "
-                "A key starts with the name of a parameter."
+                f"{spec.name} declares concurrency= and would have the queue {spec.queue} for its "
+                "own, but that is used already. Give the flow or the queue another name."
             )
+        check_expires(spec.expires)
         check_priority(spec.priority)
         for name in (spec.name, *spec.aliases):
             if name in self._specs:
@@ -181,6 +221,75 @@ class Backroom:
         settings = self.settings
         count = count or settings.processes or len(os.sched_getaffinity(0))
         return Processes(count, calls=settings.process_calls)
+
+    # --- queues
+
+    def queue(
+        self,
+        name: str,
+        /,
+        *,
+        concurrency: int | None = None,
+        concurrency_per_partition: int | None = None,
+        rate: int | None = None,
+        per: float | timedelta | None = None,
+        burst: int | None = None,
+        max_waiting: int | None = None,
+    ) -> str:
+        """Declare the rules of a queue; its name, for `@app.flow(queue=...)`.
+
+        They hold over all workers and programs that use the database, from when the first one opens
+        it; what the last one to open it declares is in force. Without rules: lift them.
+
+        concurrency   how many of its runs are performed at once
+        concurrency_per_partition   how many of one partition (see `flow(partition=...)`)
+        rate, per     how many are taken up in so many seconds
+        burst         how many of them at once; default: a tenth of a second's worth, at least 1
+        max_waiting   how many may stand in it that haven't begun; a start beyond that is refused
+        """
+        rules = rules_of(
+            name, concurrency=concurrency, concurrency_per_partition=concurrency_per_partition,
+            rate=rate, per=per, burst=burst, max_waiting=max_waiting,
+        )  # fmt: skip
+        self._queues[name] = rules
+        if self._office is not None and self._office_pid == os.getpid():
+            self._starter.ask(Declare(rules))
+        return name
+
+    def queues(self) -> Pending[list[QueueRow]]:
+        """How the queues stand that have rules or runs, by name."""
+        return Promise(self._starter.queues(), lambda rows: rows, what="Reading the queues")
+
+    def pause(self, queue: str, *, by: str = "") -> Pending[None]:
+        """Let nothing more of a queue begin, on any worker; what is running goes on. `by`: who, or
+        why, for people."""
+        check_name(queue, "queue")
+        asked = self._starter.ask(Pause(queue, by[: limits.STATUS_CHARS]))
+        return Promise(asked, lambda _: None, what="Pausing")
+
+    def resume(self, queue: str) -> Pending[None]:
+        """Let a paused queue go on."""
+        check_name(queue, "queue")
+        return Promise(self._starter.ask(Resume(queue)), lambda _: None, what="Resuming")
+
+    def prune(
+        self,
+        *,
+        older_than: float | timedelta,
+        limit: int | None = None,
+        dry_run: bool = False,
+    ) -> Pending[Pruned]:
+        """Remove runs that ended longer ago than this, with all that belongs to them.
+
+        In transactions of at most 1,000 runs, the oldest first. Kept are those that a live run
+        waits for or has started, those with live children, and for a week those with a key. `count`
+        of the answer is how many went (dry_run: would go), `kept` how many were needed.
+        """
+        length = older_than.total_seconds() if isinstance(older_than, timedelta) else older_than
+        return Promise(
+            self._starter.prune(to_delay_us(length), limit, dry_run),
+            lambda pruned: pruned, what="Pruning",
+        )  # fmt: skip
 
     # --- runs
 
@@ -254,10 +363,19 @@ class Backroom:
                 store.migrate()
             else:
                 store.check_schema()
+            self._declare_queues(store)
         except BaseException:
             store.close()
             raise
         return Office(store, self._world, doorbells=self.settings.doorbells)
+
+    def _declare_queues(self, store: Store) -> None:
+        if self._queues:
+            session = store.session()
+            try:
+                session.apply([Declare(rules) for rules in self._queues.values()])
+            finally:
+                session.close()
 
     def open(self) -> None:
         """Open the line now rather than at first use: a database that can't be reached is known at

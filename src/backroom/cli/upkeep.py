@@ -140,6 +140,7 @@ def look_at_work(store: Store, backroom: Backroom | None) -> list[Finding]:
         return [
             *about_workers(reader),
             *about_aside(reader),
+            *about_queues(reader),
             *(about_flows(reader, backroom) if backroom is not None else ()),
         ]
     finally:
@@ -173,6 +174,18 @@ def about_aside(reader: Reader) -> Iterator[Finding]:
             f"{counted(aside, 'run')} set aside for a person to decide.",
             "See `backroom list --state needs_attention`, then retry or cancel.",
         )
+
+
+def about_queues(reader: Reader) -> Iterator[Finding]:
+    for queue in reader.queues():
+        name = queue.rules.name
+        if queue.paused_at is not None:
+            by = f" by {queue.paused_by}" if queue.paused_by else ""
+            yield (
+                "warning",
+                f"The queue {name} is paused{by}, and {counted(queue.due, 'run')} due in it.",
+                f"Let it go on with `backroom resume {name}`.",
+            )
 
 
 def about_flows(reader: Reader, backroom: Backroom) -> Iterator[Finding]:

@@ -20,8 +20,10 @@ from backroom.records.states import FINAL
 from backroom.store.protocol import Reader, Store
 from backroom.store.verbs import (
     Cancel,
+    Declare,
     Emit,
     Reschedule,
+    Resume,
     RetryRun,
     SaveStep,
     Settle,
@@ -35,7 +37,7 @@ T = TypeVar("T")
 log = logging.getLogger("backroom")
 
 # What may make work for a worker: after these the doorbell is rung.
-_RINGING = (Start, Emit, Cancel, RetryRun, Reschedule)
+_RINGING = (Start, Emit, Cancel, RetryRun, Reschedule, Declare, Resume)
 
 
 class Office:

@@ -41,7 +41,7 @@ from backroom.records.outcome import (
 )
 from backroom.records.runs import Claimed, Claims, Mail, RunRow, WorkerRow
 from backroom.store.protocol import Bell, Reader
-from backroom.store.verbs import Claim, HandBack, Reconcile, Rescue
+from backroom.store.verbs import Claim, Expire, HandBack, Reconcile, Rescue
 
 __all__ = ["Worker", "WorkerSettings"]
 
@@ -49,6 +49,8 @@ log = logging.getLogger("backroom.worker")
 
 SUSPECTS_SECONDS = 1.0  # between two looks for suspects
 SUSPECTS = 100  # how many are told of; no supervisor has so many processes for them
+EXPIRY_SECONDS = 1.0  # between two looks for runs that have expired
+BUSY_SECONDS = 0.005  # until it looks again at a queue whose lock another worker had
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +94,7 @@ class Worker:
         self._ending: set[str] = set()  # ended here, not yet in the database
         self._floors: dict[tuple[str, int], int] = {}
         self._full_look_at = 0.0
+        self._ruled = False  # some of our queues have rules, as the last claim has told
         self._doubtful = False
         self._stopping = False
         self._hurry = False
@@ -125,7 +128,8 @@ class Worker:
         duties = [
             loop.create_task(duty)
             for duty in (
-                self._bring_news(), self._heed_cancels(), self._rescue(), self._look_for_suspects()
+                self._bring_news(), self._heed_cancels(), self._rescue(), self._look_for_suspects(),
+                self._expire(),
             )
         ]  # fmt: skip
         if self._settings.only_suspects:
@@ -199,6 +203,7 @@ class Worker:
             self.id, self._settings.name,
             concurrency=self._settings.concurrency,
             bell="" if self._bell is None else self._bell.address,
+            queues=self._queues, flows=self._flows,
         )  # fmt: skip
         self._keeper = Keeper(
             self._office.store, row, self._term, self._lease_lost, renew=self._settings.renew
@@ -227,8 +232,12 @@ class Worker:
                 else:
                     for run in claims.runs:
                         self._begin(run)
-                    if len(claims.runs) == room or await self._take_suspect():
+                    learnt = claims.ruled and not self._ruled
+                    self._ruled = claims.ruled
+                    if len(claims.runs) == room or learnt or await self._take_suspect():
                         continue
+                    if claims.busy:
+                        next_look = min(next_look, BUSY_SECONDS * (1 + self._office.world.chance()))
                     if claims.next_due_at is not None:
                         next_look = min(
                             next_look, max(0, claims.next_due_at - claims.now) / 1_000_000
@@ -273,7 +282,15 @@ class Worker:
                 self._doubtful = False
             floors = {} if suspects else self._floors_now()
             claims: Claims = await main.submit(
-                Claim(self.id, self._queues, self._flows, room, floors, suspects=suspects)
+                Claim(
+                    self.id,
+                    self._queues,
+                    self._flows,
+                    room,
+                    floors,
+                    suspects=suspects,
+                    ruled=self._ruled or suspects,
+                )
             )
         except StoreError as error:
             self._doubtful = True
@@ -520,6 +537,17 @@ class Worker:
                 self._suspects = True
                 self._wake.set()
             await asyncio.sleep(min(self._term.pause_seconds, SUSPECTS_SECONDS))
+
+    async def _expire(self) -> None:
+        """End runs that haven't begun in time, of whatever queue; anybody may. A look first, since
+        a look locks nothing."""
+        while True:
+            with contextlib.suppress(StoreError):
+                if await asyncio.wrap_future(self._office.read(lambda reader: reader.expired())):
+                    await self._office.main.submit(Expire(limits.SWEEP_RUNS))
+                    self._wake.set()  # perhaps a run waits for one of them
+                    continue
+            await asyncio.sleep(EXPIRY_SECONDS)
 
 
 def note(run: Claimed, outcome: Outcome) -> None:

@@ -12,6 +12,7 @@ parameters of the function and a type checker can compare them.
 
 from __future__ import annotations
 
+import collections.abc
 import functools
 import json
 from collections.abc import AsyncIterable, Callable, Coroutine, Iterable
@@ -29,7 +30,8 @@ from backroom.flows.signature import Signature
 from backroom.flows.steps import check_key, check_name, check_priority, check_timeout
 from backroom.flows.waits import ChildWait, to_delay_us, to_microseconds
 from backroom.records import limits
-from backroom.records.errors import InvalidInput, Refused
+from backroom.records.errors import InvalidInput, InvalidTime, Refused
+from backroom.records.queues import QueueRules
 from backroom.records.runs import NewRun, Started, StepRow
 from backroom.rules.retry import NO_RETRY, Retry
 from backroom.store.verbs import Start
@@ -38,7 +40,7 @@ if TYPE_CHECKING:
     from backroom.flows.handles import Run
     from backroom.flows.starting import Starter
 
-__all__ = ["AsyncFlow", "Flow", "FlowSpec", "Options", "Prepared"]
+__all__ = ["AsyncFlow", "Flow", "FlowSpec", "Options", "Prepared", "check_expires"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -59,6 +61,9 @@ class FlowSpec:
     retry: Retry = NO_RETRY
     timeout: float | None = None
     aliases: tuple[str, ...] = ()
+    partition: str | None = None
+    expires: float | timedelta | None = None
+    own_queue: bool = False  # its queue is its own, for its limit; no other run may stand in it
 
 
 @dataclass(frozen=True)
@@ -73,6 +78,8 @@ class Options:
     timeout: float | None = None
     detached: bool = False
     on: Any = None
+    partition: str | None = None
+    expires: float | timedelta | datetime | None = None
 
     def __post_init__(self) -> None:
         if self.delay is not None and self.at is not None:
@@ -83,6 +90,9 @@ class Options:
             check_key(self.key)
         if self.queue is not None:
             check_name(self.queue, "queue")
+        if self.partition is not None:
+            check_key(self.partition)
+        check_expires(self.expires)
         check_timeout(self.timeout)
 
 
@@ -188,6 +198,8 @@ class AsyncFlow(_Declared[P, R]):
         queue: str | None = None,
         priority: int | None = None,
         timeout: float | None = None,
+        expires: float | timedelta | datetime | None = None,
+        partition: str | None = None,
         detached: bool = False,
         on: Any = None,
     ) -> AsyncFlow[P, R]:
@@ -196,12 +208,18 @@ class AsyncFlow(_Declared[P, R]):
         key       same flow and key, same run, for as long as that run is kept (at least 7 days)
         delay, at seconds (or timedelta) from now, or a moment with a time zone
         queue, priority, timeout   in place of what the flow declares
+        expires   a run that hasn't begun so many seconds after its time, or by a moment, is
+                  cancelled
+        partition the part of a parted queue that the run belongs to
         detached  inside a flow: not cancelled together with the run that starts it
         on        a connection or session with an open transaction, which the start joins
         """
         return AsyncFlow(
             self.spec, self._starter,
-            _changed(self._options, key, delay, at, queue, priority, timeout, detached, on),
+            _changed(
+                self._options, key, delay, at, queue, priority, timeout, detached, on, partition,
+                expires,
+            ),
         )  # fmt: skip
 
 
@@ -235,13 +253,18 @@ class Flow(_Declared[P, R]):
         queue: str | None = None,
         priority: int | None = None,
         timeout: float | None = None,
+        expires: float | timedelta | datetime | None = None,
+        partition: str | None = None,
         detached: bool = False,
         on: Any = None,
     ) -> Flow[P, R]:
         """The same flow with options for its next starts; see `AsyncFlow.using`."""
         return Flow(
             self.spec, self._starter,
-            _changed(self._options, key, delay, at, queue, priority, timeout, detached, on),
+            _changed(
+                self._options, key, delay, at, queue, priority, timeout, detached, on, partition,
+                expires,
+            ),
         )  # fmt: skip
 
 
@@ -255,10 +278,13 @@ def _changed(
     timeout: float | None,
     detached: bool,
     on: Any,
+    partition: str | None,
+    expires: float | timedelta | datetime | None,
 ) -> Options:
     given = {
         "key": None if key is None else str(key), "delay": delay, "at": at, "queue": queue,
         "priority": priority, "timeout": timeout, "detached": detached or None, "on": on,
+        "partition": None if partition is None else str(partition), "expires": expires,
     }  # fmt: skip
     return replace(options, **{name: value for name, value in given.items() if value is not None})
 
@@ -302,6 +328,7 @@ def new_run(
     *,
     run_id: str,
     parent: RunContext | None = None,
+    queues: collections.abc.Mapping[str, QueueRules] | None = None,
 ) -> NewRun:
     """A run as it will be stored; every refusal of bad input happens here, before the database."""
     signature = spec.signature
@@ -314,6 +341,13 @@ def new_run(
     key = options.key
     if key is None and spec.key is not None:
         key = _key_from(spec, bound)
+    queue = options.queue or spec.queue
+    if spec.own_queue and queue != spec.queue:
+        raise Refused(
+            f"{spec.name} declares concurrency=, so its runs stand in a queue of their own. Leave "
+            "out using(queue=...), or declare the limit with app.queue(...) and name that queue."
+        )
+    expires = spec.expires if options.expires is None else options.expires
     cause = current.get()
     causing = cause.context.run if isinstance(cause, FlowScope | StepScope) else None
     depth = causing.depth + 1 if causing else 0
@@ -331,7 +365,7 @@ def new_run(
         id=run_id,
         flow=spec.name,
         input=text,
-        queue=options.queue or spec.queue,
+        queue=queue,
         priority=spec.priority if options.priority is None else options.priority,
         key=key,
         delay_us=0 if delay is None else to_delay_us(delay),
@@ -341,16 +375,54 @@ def new_run(
         cause_id=causing.id if causing else None,
         root_id=(causing.root_id or causing.id) if causing else None,
         depth=depth,
+        partition=_partition(spec, options, bound, (queues or {}).get(queue)),
+        expires_us=None if expires is None or isinstance(expires, datetime) else _length(expires),
+        expires_at=to_microseconds(expires) if isinstance(expires, datetime) else None,
     )
 
 
-def _key_from(spec: FlowSpec, bound: dict[str, Any]) -> str:
+def _length(seconds: float | timedelta) -> int:
+    return to_delay_us(seconds.total_seconds() if isinstance(seconds, timedelta) else seconds)
+
+
+def check_expires(expires: float | timedelta | datetime | None) -> None:
+    if expires is None or isinstance(expires, datetime):
+        return
+    if _length(expires) == 0:
+        raise InvalidTime("A run that expires at once could never begin. Use more than 0 seconds.")
+
+
+def _partition(
+    spec: FlowSpec, options: Options, bound: dict[str, Any], rules: QueueRules | None
+) -> str | None:
+    """The part of its queue that a run belongs to; "" for one that names none in a parted queue."""
+    if rules is None or rules.concurrency_per_partition is None:
+        if options.partition is not None:
+            raise Refused(
+                "using(partition=...) needs a parted queue, and this run's isn't. Declare it with "
+                "app.queue(..., concurrency_per_partition=...)."
+            )
+        return None
+    if options.partition is not None:
+        return options.partition
+    if spec.partition is None:
+        return ""
+    value = _at(spec, spec.partition, bound)
+    return "" if value is None or not str(value) else check_key(str(value))
+
+
+def _at(spec: FlowSpec, path: str, bound: dict[str, Any]) -> Any:
     """`order.id` out of the arguments."""
-    assert spec.key is not None
-    first, *rest = spec.key.split(".")
+    first, *rest = path.split(".")
     value: Any = bound.get(first, spec.signature.parameters[first].default)
     for name in rest:
         value = value[name] if isinstance(value, dict) else getattr(value, name)
+    return value
+
+
+def _key_from(spec: FlowSpec, bound: dict[str, Any]) -> str:
+    assert spec.key is not None
+    value = _at(spec, spec.key, bound)
     text = str(value)
     if value is None or not text:
         raise InvalidInput(

@@ -20,6 +20,7 @@ from backroom.records.states import State
 
 if TYPE_CHECKING:
     from backroom.flows.starting import Starter
+    from backroom.flows.why import Why
 
 __all__ = ["Run", "Status"]
 
@@ -146,6 +147,12 @@ class Run(Pending["Run[R]"], Generic[R]):
             self._starter.cancel(self.id, reason, self._started),
             lambda state: state,
             what="Cancelling",
+        )
+
+    def why(self) -> Pending[Why]:
+        """Why the run isn't running, as a sentence and as data; RunNotFound."""
+        return Promise(
+            self._starter.why(self.id, self._started), lambda told: told, what="Asking why"
         )
 
     def retry(self) -> Pending[None]:

@@ -45,7 +45,8 @@ class Performer:
         return tuple(self._specs)
 
     def queues(self) -> tuple[str, ...]:
-        return tuple({spec.queue for spec in self._specs.values()} | {"default"})
+        own = {alias for spec in self._specs.values() if spec.own_queue for alias in spec.aliases}
+        return tuple({spec.queue for spec in self._specs.values()} | own | {"default"})
 
     def open(self, claimed: Claimed, desk: Desk) -> Performance:
         context = RunContext(claimed, desk, self._executors)
@@ -74,6 +75,8 @@ class FlowPerformance:
         outcome: Outcome | None = kept_ending(context)
         if outcome is None and context.run.cancel_reason is not None:
             outcome = Cancelled(context.run.cancel_reason)
+        if outcome is None and is_late(context.run):
+            outcome = Cancelled("expired")
         if outcome is None:
             outcome = self._watch_deadline()
         if outcome is None:
@@ -197,6 +200,11 @@ class FlowPerformance:
         self, now: int, mail: Sequence[Mail], ended: Sequence[RunRow], over: Sequence[str]
     ) -> None:
         self._context.news(now, mail, ended, over)
+
+
+def is_late(run: Claimed) -> bool:
+    """Whether it was to begin earlier than now or not at all."""
+    return run.attempt == 1 and run.expires_at is not None and run.expires_at <= run.now
 
 
 async def _in_own_thread(body: Callable[[], Any], name: str) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from datetime import datetime, timedelta
 from functools import partial
@@ -29,11 +29,13 @@ from backroom.flows.transactions import (
     is_asynchronous,
 )
 from backroom.flows.waits import to_delay_us, to_microseconds
+from backroom.flows.why import Why, why
 from backroom.records import limits
 from backroom.records.errors import Refused, RunNotFound
+from backroom.records.queues import Pruned, QueueRow, QueueRules
 from backroom.records.runs import NewRun, RunRow, Started
 from backroom.records.states import State
-from backroom.store.verbs import Cancel, Emit, Reschedule, RetryRun, Start, Verb
+from backroom.store.verbs import Cancel, Emit, Prune, Reschedule, RetryRun, Start, Verb
 
 __all__ = ["Starter"]
 
@@ -47,9 +49,12 @@ class Offices(Protocol):
 class Starter:
     """Shared by all flows of one application."""
 
-    def __init__(self, office: Offices, world: World) -> None:
+    def __init__(
+        self, office: Offices, world: World, queues: Mapping[str, QueueRules] | None = None
+    ) -> None:
         self._office = office
         self._world = world
+        self._queues = {} if queues is None else queues  # what is declared, by name
 
     # --- starts
 
@@ -64,7 +69,9 @@ class Starter:
         parent: RunContext | None = None,
     ) -> NewRun:
         run_id = run_id or self._fresh_id(spec, options)
-        return new_run(spec, options, args, kwargs, run_id=run_id, parent=parent)
+        return new_run(
+            spec, options, args, kwargs, run_id=run_id, parent=parent, queues=self._queues
+        )  # fmt: skip
 
     def start(
         self, spec: FlowSpec, options: Options, args: tuple[Any, ...], kwargs: dict[str, Any]
@@ -274,6 +281,55 @@ class Starter:
             done.set_result(None)
             return done
         return self._door(run_id, after, lambda run_id: Emit(run_id, event_id(run_id), event, text))
+
+    def why(self, run_id: str, after: Future[Any] | None = None) -> Future[Why]:
+        office = self._office()
+        return office.after(
+            after, lambda started: office.read(lambda reader: why(reader, _id(started, run_id)))
+        )
+
+    def queues(self) -> Future[list[QueueRow]]:
+        return self._office().read(lambda reader: reader.queues())
+
+    def ask(self, verb: Verb) -> Future[Any]:
+        """Ask something that is about no run. In a thread without a loop it is committed when the
+        call returns."""
+        future = self._office().doors.future(verb)
+        if asyncio._get_running_loop() is None:
+            future.result()
+        return future
+
+    def prune(self, older_than_us: int, limit: int | None, dry_run: bool) -> Future[Pruned]:
+        """Batch after batch, each a transaction of its own, until there is no more."""
+        office = self._office()
+        result: Future[Pruned] = new_future()
+        done = Pruned(0, 0, None)
+
+        def go_on(finished: Future[Any]) -> None:
+            nonlocal done
+            error = finished.exception()
+            if error is not None:
+                result.set_exception(error)
+                return
+            answer: Pruned = finished.result()
+            done = Pruned(done.count + answer.count, done.kept + answer.kept, answer.after)
+            if done.after is None or (limit is not None and done.count >= limit):
+                result.set_result(done)
+                return
+            try:
+                ask()
+            except Exception as refused:  # whatever it is: somebody waits for this future
+                result.set_exception(refused)
+
+        def ask() -> None:
+            size = limits.SWEEP_RUNS
+            if limit is not None:
+                size = min(size, limit - done.count)
+            verb = Prune(older_than_us, done.after, size, dry_run)
+            office.doors.future(verb).add_done_callback(go_on)
+
+        ask()
+        return result
 
     def _fresh_event_id(self, event: str) -> str:
         scope = current.get()

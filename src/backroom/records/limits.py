@@ -10,14 +10,19 @@ __all__ = [
     "INTAKE_OPS",
     "JSON_DEPTH",
     "KEY_CHARS",
+    "KEY_KEPT_US",
     "MAILBOX_EVENTS",
     "MAP_ITEMS",
     "NAME_CHARS",
     "PAYLOAD_BYTES",
     "PRIORITIES",
+    "QUEUE_CONCURRENCY",
+    "QUEUE_RATE",
+    "QUEUE_WAITING",
     "STARTS",
     "STATUS_CHARS",
     "STEPS",
+    "SWEEP_RUNS",
     "TRANSACTIONS",
     "WINDOW",
 ]
@@ -39,3 +44,10 @@ MAP_ITEMS = 0x1000000  # items of one fan-out: what six digits of their runs' id
 WINDOW = 1_000  # child runs of one fan-out that are open at once
 TRANSACTIONS = 16  # transaction steps of one process at work at once; others wait their turn
 INTAKE_OPS = 100_000  # calls of one process that wait for the database's writer
+QUEUE_CONCURRENCY = (
+    10_000  # the highest limit that a queue can declare: it is counted at each claim
+)
+QUEUE_RATE = 1_000_000  # claims in a period, the highest rate that a queue can declare
+QUEUE_WAITING = 100_000  # the highest `max_waiting`: it is counted at each start
+SWEEP_RUNS = 1_000  # runs that one transaction expires or prunes
+KEY_KEPT_US = 7 * 24 * 3600 * 1_000_000  # how long after its end a run with a key is kept at least

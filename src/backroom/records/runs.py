@@ -46,6 +46,9 @@ class NewRun:
     cause_id: str | None = None  # the run whose code started this one, attached or not
     root_id: str | None = None  # first run of the chain of causes; None: this one
     depth: int = 0  # length of the chain of causes
+    partition: str | None = None  # the part of a parted queue that it belongs to
+    expires_us: int | None = None  # not to begin later than this after its time
+    expires_at: int | None = None  # or after this absolute time; then expires_us is ignored
 
 
 @value
@@ -133,6 +136,7 @@ class Claimed:
     cancel_reason: str | None = None  # not None: somebody asked to cancel it
     priority: int = 5
     due_at: int = 0  # since when it could have been claimed; now - due_at is how late it starts
+    expires_at: int | None = None  # a run that hasn't begun by then isn't performed
     steps: tuple[StepRow, ...] = ()
     waits: tuple[WaitRow, ...] = ()
     mail: tuple[Mail, ...] = ()
@@ -146,6 +150,8 @@ class Claims:
     runs: tuple[Claimed, ...]
     now: int
     next_due_at: int | None = None  # when the next run of these queues comes due; None: unknown
+    ruled: bool = False  # some of these queues have rules: to be claimed from with `Claim.ruled`
+    busy: bool = False  # another claim had the lock of a queue with rules: look again in a moment
 
 
 @value
@@ -197,3 +203,5 @@ class WorkerRow:
     started_at: int = 0
     concurrency: int = 0
     bell: str = ""  # where its doorbell can be rung ("127.0.0.1:40613"), if anywhere
+    queues: tuple[str, ...] = ()  # what it claims from
+    flows: tuple[str, ...] = ()  # and what it can perform

@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
+from backroom.records.queues import QueueRow, Standing
 from backroom.records.runs import (
     AttemptRow,
     Mail,
@@ -110,6 +111,18 @@ class Reader(Protocol):
 
     def counts(self) -> dict[tuple[str, str], int]:
         """How many runs per (queue, state), final states included."""
+        ...
+
+    def queues(self, name: str | None = None) -> list[QueueRow]:
+        """How the queues stand that have rules or live runs, by name; or this one alone."""
+        ...
+
+    def in_queue(self, run_id: str) -> Standing | None:
+        """Where a run stands in its queue; None once it has ended."""
+        ...
+
+    def expired(self) -> bool:
+        """Whether there is anything for `Expire` to do."""
         ...
 
     def changed(self) -> bool | None:

@@ -21,9 +21,10 @@ in one statement in ascending order of id. A fenced verb that holds no longer is
 *Answered one by one.* A refusal (`Refused`, `LeaseLost`) is the answer of its verb, returned as a
 value in its place. Only the world's failures (connection, disk) raise, for the batch as a whole.
 
-Order within a batch, whatever the order in the list: Start, Emit, Cancel and the other doors
-first, then Progress, SaveStep, SaveWaits, then Settle, Park, Again, HandBack, Attention, then
-Claim. So a completion and the next claim share a transaction, and the claim sees what it freed.
+Order within a batch, whatever the order in the list: Declare, Pause and Resume, then Start, Emit,
+Cancel and the other doors, then Progress, SaveStep, SaveWaits, then Settle, Park, Again, HandBack,
+Attention, then Expire and Prune, then Claim. So a completion and the next claim share a
+transaction, and the claim sees what it freed.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import field
 
+from backroom.records.queues import QueueRules
 from backroom.records.runs import NewRun, StepRow, WaitRow, WorkerRow
 from backroom.records.states import State
 from backroom.records.values import value
@@ -40,16 +42,21 @@ __all__ = [
     "Attention",
     "Cancel",
     "Claim",
+    "Declare",
     "Emit",
+    "Expire",
     "Fenced",
     "HandBack",
     "Park",
+    "Pause",
     "Progress",
+    "Prune",
     "Reconcile",
     "Register",
     "Renew",
     "Reschedule",
     "Rescue",
+    "Resume",
     "Retire",
     "RetryRun",
     "SaveStep",
@@ -85,6 +92,8 @@ class Start(Verb):
     The same run id again: answers created=True and stores nothing more.
     State: ready, or scheduled when its time is in the future.
     available_at = `at`, or now + delay_us. deadline_at = available_at + timeout_us.
+    Busy, and nothing stored, if its queue has `max_waiting` runs that haven't begun; what a run
+    starts (cause_id) is let in all the same, since it can't come again later.
     """
 
     run: NewRun
@@ -138,7 +147,7 @@ class RetryRun(Verb):
 class Reschedule(Verb):
     """Move a run that is scheduled or ready to another time. Answers None, RunNotFound, Refused.
 
-    `at` is absolute; None: now + delay_us. The deadline moves along.
+    `at` is absolute; None: now + delay_us. The deadline and the expiry move along.
     """
 
     run_id: str
@@ -165,6 +174,11 @@ class Claim(Verb):
 
     `suspects`: only runs that have killed their worker twice (`rules/suspicion.py`), which other
     claims leave alone. Whoever asks performs nothing else until they end; so the limit is 1.
+
+    `ruled`: heed the rules of queues that have some; else those queues are passed over, and the
+    answer says so (`Claims.ruled`), so that a claim of other queues stays as cheap as it can be.
+    With rules: a paused queue gives nothing; one with limits no more than it has room for, counted
+    under its lock. A parted queue gives to the partition with the fewest running runs first.
     """
 
     worker: str
@@ -173,6 +187,7 @@ class Claim(Verb):
     limit: int
     floors: Mapping[tuple[str, int], int] = field(default_factory=dict)
     suspects: bool = False
+    ruled: bool = False
 
 
 @value
@@ -330,3 +345,59 @@ class Reconcile(Verb):
 
     worker_id: str
     holding: frozenset[str]
+
+
+# --- queues, and what is swept away -------------------------------------------------------------
+
+
+@value
+class Declare(Verb):
+    """Make these the rules of a queue, for every worker from now on. Answers None.
+
+    Its running runs are counted from then on, whoever claimed them. A queue that was parted once
+    stays so, since it may still have runs with a partition. The pause isn't touched.
+    """
+
+    rules: QueueRules
+
+
+@value
+class Pause(Verb):
+    """Let nothing more of a queue be claimed; what is running goes on. Answers None.
+
+    `by`: who, or why; for people. A queue that is paused already keeps its time.
+    """
+
+    queue: str
+    by: str = ""
+
+
+@value
+class Resume(Verb):
+    """Undo `Pause`. Answers None."""
+
+    queue: str
+
+
+@value
+class Expire(Verb):
+    """End up to `limit` runs that haven't begun and have expired: cancelled, with the reason
+    "expired". Whoever waits for them wakes. Answers how many."""
+
+    limit: int = 1_000
+
+
+@value
+class Prune(Verb):
+    """Remove up to `limit` runs that ended more than `older_than_us` ago, with all that belongs to
+    them. Answers `Pruned`.
+
+    In the order of their ids; `after`: go on behind this one, as the answer before said. Kept are
+    runs that a live run waits for or has started, those with a live child attached, and those with
+    a key for at least KEY_KEPT_US. `dry_run`: count only.
+    """
+
+    older_than_us: int
+    after: str | None = None
+    limit: int = 1_000
+    dry_run: bool = False

@@ -20,11 +20,13 @@ from backroom.store.postgres.statement import number_array, text_array
 from tests.store.desk import Desk
 
 LOOKING_UP = [
-    "again", "cancel", "claim", "claim_from_several", "clear_starts", "consume",
-    "drop_other_waits", "emit", "hand_back", "key_holders", "left_behind", "lock_families",
-    "lock_held", "lock_runs", "mail_of", "next_due", "park", "park_waits", "release_held", "renew",
-    "reschedule", "retry", "run", "save_progress", "save_steps", "save_waits", "set_aside",
-    "settle", "start", "states", "steps_of", "suspects", "take_keys", "waits_of",
+    "again", "cancel", "claim", "claim_from_several", "claim_ruled", "clear_starts", "consume",
+    "count_running", "declare_queue", "drop_other_waits", "emit", "expire", "hand_back",
+    "key_holders", "left_behind", "lock_families", "lock_held", "lock_queues", "lock_runs",
+    "mail_of", "next_due", "next_due_ruled", "park", "park_waits", "pause_queue", "prune",
+    "ready_parted", "release_held", "renew", "reschedule", "resume_queue", "retry", "run",
+    "save_progress", "save_steps", "save_waits", "set_aside", "settle", "start", "states",
+    "steps_of", "suspects", "take_keys", "waits_of", "wake_after_expiry",
 ]  # fmt: skip
 
 SCANS = ("Seq Scan", "Index Scan", "Index Only Scan", "Tid Scan", "Tid Range Scan")

@@ -24,9 +24,15 @@ def test_every_statement_fits_the_schema(connection: sqlite3.Connection, name: s
     plan_of(connection, name)
 
 
-@pytest.mark.parametrize("name", sorted(set(names(PACKAGE)) - {"counts", "runs", "runs_alive"}))
+WALKING = {"counts", "queues", "runs", "runs_alive"}
+
+
+@pytest.mark.parametrize("name", sorted(set(names(PACKAGE)) - WALKING))
 def test_no_statement_walks_a_table_that_grows(connection: sqlite3.Connection, name: str) -> None:
-    small = ("json_each", "backroom_worker", "CONSTANT", "f", "family", "q", "p", "backroom_clock")
+    small = (
+        "json_each", "backroom_worker", "backroom_queue", "CONSTANT", "f", "family", "g", "q", "p",
+        "parts", "picked", "backroom_clock", "(subquery-2)", "(subquery-3)",
+    )  # fmt: skip
     scans = [
         line
         for line in plan_of(connection, name)

@@ -1,9 +1,11 @@
 """A batch of verbs as statements, in the order in which they have to take effect.
 
     lock       every hot row that is about to be written, ascending (fence.py)
+    queues     Declare, Pause, Resume
     doors      Start, Emit, Cancel, RetryRun, Reschedule
     attempts   Progress, SaveStep, SaveWaits, then Settle, Park, Again, HandBack, Attention
     workers    Register, Renew, Retire, Rescue, Reconcile
+    sweeps     Expire, Prune
     claims     Claim, which sees all that the ones before it freed
     ───────    commit
     afterwards the claims' preload, and the look whether a late verb is a repeated one
@@ -23,6 +25,7 @@ from backroom.store.postgres.doors import cancel, emit, reschedule, retry_run
 from backroom.store.postgres.endings import again, hand_back, late, park, set_aside, settle
 from backroom.store.postgres.fence import ENDS, Fence
 from backroom.store.postgres.leases import lease
+from backroom.store.postgres.queues import rule, sweep
 from backroom.store.postgres.starts import start
 from backroom.store.postgres.statement import Answers, Sql, Statement
 from backroom.store.verbs import (
@@ -30,16 +33,21 @@ from backroom.store.verbs import (
     Attention,
     Cancel,
     Claim,
+    Declare,
     Emit,
+    Expire,
     Fenced,
     HandBack,
     Park,
+    Pause,
     Progress,
+    Prune,
     Reconcile,
     Register,
     Renew,
     Reschedule,
     Rescue,
+    Resume,
     Retire,
     RetryRun,
     SaveStep,
@@ -54,7 +62,9 @@ __all__ = ["Batch"]
 V = TypeVar("V", bound=Verb)
 F = TypeVar("F", bound=Fenced)
 
-WORKERS = (Register, Renew, Retire, Rescue, Reconcile)
+QUEUES: tuple[type[Verb], ...] = (Declare, Pause, Resume)
+WORKERS: tuple[type[Verb], ...] = (Register, Renew, Retire, Rescue, Reconcile)
+SWEEPS: tuple[type[Verb], ...] = (Expire, Prune)
 
 
 class Batch:
@@ -85,6 +95,9 @@ class Batch:
     def before_commit(self) -> Iterator[Statement]:
         sql, answers = self.sql, self.answers
         yield from self.fence.lock(sql, self.verbs)
+        for kind in QUEUES:
+            for _, verb in self.kinds.get(kind, ()):
+                yield from rule(sql, verb)
         yield from start(sql, self.of(Start), self.of(SaveStep), answers)
         yield from emit(sql, self.of(Emit), answers)
         yield from cancel(sql, self.of(Cancel), answers)
@@ -101,6 +114,9 @@ class Batch:
         for kind in WORKERS:
             for place, verb in self.kinds.get(kind, ()):
                 yield from lease(sql, place, verb, answers)
+        for kind in SWEEPS:
+            for place, verb in self.kinds.get(kind, ()):
+                yield from sweep(sql, place, verb, answers)
         yield from claim(sql, self.of(Claim), answers)
 
     def after_commit(self) -> Iterator[Statement]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
-from backroom.records.limits import PRIORITIES
+from backroom.records.limits import PRIORITIES, SWEEP_RUNS
 from backroom.records.runs import FOREVER, Claimed, Claims
 from backroom.rules import suspicion
 from backroom.store.postgres.rows import grouped, mail, run_row, step_row, wait_row
@@ -46,9 +46,27 @@ def claim(sql: Sql, verbs: Sequence[tuple[int, Claim]], answers: Answers) -> Ite
             "limit": verb.limit,
             "worker": verb.worker,
         }
+        if verb.ruled:
+            yield from claim_ruled(sql, place, verb, values, answers)
+            continue
         yield Statement(text, values, taken(place, answers))
         looks = lines(queues, priorities)
         yield Statement(sql["next_due"], looks, due(place, verb.limit, answers))
+
+
+def claim_ruled(
+    sql: Sql, place: int, verb: Claim, values: dict[str, object], answers: Answers
+) -> Iterator[Statement]:
+    """The way for queues with rules: locked first, then counted by a later statement."""
+    queues = tuple(dict.fromkeys(verb.queues))
+    priorities = suspicion.lines(suspects=verb.suspects)
+    yield Statement(sql["lock_queues"], {"queues": text_array(queues), "schema": sql.schema})
+    if not verb.suspects:
+        yield Statement(sql["ready_parted"], lines(queues) | {"sweep": SWEEP_RUNS})
+    parted = {"parted": not verb.suspects}
+    yield Statement(sql["claim_ruled"], values | parted, taken(place, answers))
+    looks = lines(queues, priorities)
+    yield Statement(sql["next_due_ruled"], looks, due(place, verb.limit, answers))
 
 
 def lines(queues: Sequence[str], priorities: Sequence[int] = PRIORITIES) -> dict[str, object]:
@@ -65,11 +83,11 @@ def taken(place: int, answers: Answers) -> Callable[[Sequence[Row]], None]:
         runs = [
             Claimed(
                 run_id, flow, input_, queue, attempt, starts, failures, now, parent_id, root_id,
-                depth, key, created_at, deadline_at, cancel_reason, priority, due_at,
+                depth, key, created_at, deadline_at, cancel_reason, priority, due_at, expires_at,
             )
             for (
                 _, run_id, flow, input_, queue, attempt, starts, failures, parent_id, root_id,
-                depth, key, created_at, deadline_at, cancel_reason, priority, due_at,
+                depth, key, created_at, deadline_at, cancel_reason, priority, due_at, expires_at,
             ) in rows
             if run_id is not None
         ]  # fmt: skip
@@ -126,8 +144,10 @@ def due(place: int, limit: int, answers: Answers) -> Callable[[Sequence[Row]], N
     def take(rows: Sequence[Row]) -> None:
         claims = answers[place]
         assert isinstance(claims, Claims)
-        at = rows[0][0]
-        if len(claims.runs) < limit and at != FOREVER:
-            answers[place] = replace(claims, next_due_at=at)
+        at, ruled, *locked = rows[0]
+        if len(claims.runs) >= limit or at == FOREVER:
+            at = None
+        if ruled or at is not None:
+            answers[place] = replace(claims, next_due_at=at, ruled=ruled, busy=any(locked))
 
     return take

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Sequence
 
 from backroom.records.limits import STARTS
@@ -21,6 +22,8 @@ def lease(sql: Sql, place: int, verb: Verb, answers: Answers) -> Iterator[Statem
                 "started_at": worker.started_at,
                 "concurrency": worker.concurrency,
                 "bell": worker.bell,
+                "queues": json.dumps(worker.queues),
+                "flows": json.dumps(worker.flows),
                 "lease_us": lease_us,
             }
             yield Statement(sql["register"], values)

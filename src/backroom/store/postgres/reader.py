@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from backroom.records.queues import QueueRow, Standing
 from backroom.records.runs import AttemptRow, Mail, RunRow, StepRow, WaitRow, WorkerRow
 from backroom.records.states import FINAL, State
 from backroom.rules.suspicion import SUSPECT_LINES
@@ -12,10 +13,21 @@ from backroom.store.postgres.claims import lines
 from backroom.store.postgres.driver import psycopg
 from backroom.store.postgres.faults import fault, is_passing, is_pooled
 from backroom.store.postgres.link import Link
-from backroom.store.postgres.rows import attempt_row, mail, run_row, step_row, wait_row, worker_row
+from backroom.store.postgres.rows import (
+    attempt_row,
+    mail,
+    queue_row,
+    run_row,
+    step_row,
+    wait_row,
+    worker_row,
+)
 from backroom.store.postgres.statement import Row, Sql, id_array, text_array, valid_id
 
 __all__ = ["PostgresReader"]
+
+HOLDERS = 20  # running runs that are named
+COUNTED = 10_000  # up to here it is counted who stands before a run
 
 
 class PostgresReader:
@@ -107,6 +119,30 @@ class PostgresReader:
 
     def counts(self) -> dict[tuple[str, str], int]:
         return {(queue, state): count for queue, state, count in self.rows("counts")}
+
+    def queues(self, name: str | None = None) -> list[QueueRow]:
+        return [queue_row(row) for row in self.rows("queues", queue=name)]
+
+    def in_queue(self, run_id: str) -> Standing | None:
+        found = self.rows("queue_standing", id=run_id) if valid_id(run_id) else []
+        if not found:
+            return None
+        queue, partition, expires_at, claimed_at, attempt, failures = found[0]
+        holders = self.rows("holders", queue=queue, partition=None, limit=HOLDERS)
+        of_partition = (
+            []
+            if partition is None
+            else self.rows("holders", queue=queue, partition=partition, limit=COUNTED)
+        )
+        return Standing(
+            self.queues(queue)[0], partition, expires_at, claimed_at, attempt, failures,
+            self.rows("ahead", id=run_id, limit=COUNTED)[0][0],
+            tuple(row[0] for row in holders[:HOLDERS]),
+            len(of_partition), tuple(row[0] for row in of_partition[:HOLDERS]),
+        )  # fmt: skip
+
+    def expired(self) -> bool:
+        return bool(self.rows("any_expired"))
 
     def changed(self) -> bool | None:
         return None  # PostgreSQL has nothing like SQLite's data_version

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 
+from backroom.records.queues import QueueRow, QueueRules
 from backroom.records.runs import AttemptRow, Mail, RunRow, StepRow, WaitRow, WorkerRow
 from backroom.records.states import State
 from backroom.store.postgres.statement import Row
 
-__all__ = ["attempt_row", "mail", "run_row", "step_row", "wait_row", "worker_row"]
+__all__ = ["attempt_row", "mail", "queue_row", "run_row", "step_row", "wait_row", "worker_row"]
 
 STATES = {state.value: state for state in State}
 
@@ -37,7 +39,15 @@ def attempt_row(row: Row) -> AttemptRow:
 
 
 def worker_row(row: Row) -> WorkerRow:
-    return WorkerRow(*row)
+    worker_id, name, lease_until, started_at, concurrency, bell, queues, flows = row
+    return WorkerRow(
+        worker_id, name, lease_until, started_at, concurrency, bell,
+        tuple(json.loads(queues)), tuple(json.loads(flows)),
+    )  # fmt: skip
+
+
+def queue_row(row: Row) -> QueueRow:
+    return QueueRow(QueueRules(*row[:7]), *row[7:])
 
 
 def grouped(rows: Sequence[Row], place: int) -> dict[str, list[Row]]:

@@ -50,7 +50,8 @@ def start(
     keyed = any([run.key is not None for run in runs])
     if keyed:
         yield Statement(sql["take_keys"], values)
-    yield Statement(sql["start"], values | columns(runs))
+    refused: set[str] = set()
+    yield Statement(sql["start"], values | columns(runs), full(doors, refused, answers))
     if keyed:
         asking = [(place, door.run) for place, door in doors if door.run.key is not None]
         yield Statement(
@@ -60,7 +61,7 @@ def start(
                 "flows": text_array([run.flow for _, run in asking]),
                 "keys": text_array([run.key for _, run in asking]),
             },
-            holders(doors, answers),
+            holders(doors, refused, answers),
         )
 
 
@@ -76,11 +77,33 @@ def columns(runs: Sequence[NewRun]) -> dict[str, object]:
         "causes": number_array([run.cause_id for run in runs]),
         "roots": number_array([run.root_id for run in runs]),
         "depths": number_array([run.depth for run in runs]),
+        "partitions": text_array([run.partition for run in runs]),
+        "expiries": number_array([run.expires_at for run in runs]),
+        "lives": number_array([run.expires_us for run in runs]),
     }
 
 
+def full(
+    doors: Sequence[tuple[int, Start]], refused: set[str], answers: Answers
+) -> Callable[[Sequence[Row]], None]:
+    """Tell those whom a full queue refused."""
+
+    def take(rows: Sequence[Row]) -> None:
+        refused.update(run_id for (run_id,) in rows)
+        if refused:
+            for place, door in doors:
+                if door.run.id in refused:
+                    answers[place] = Busy(
+                        f"The queue {door.run.queue} has as many runs that haven't begun as it may "
+                        "have. Nothing of this call was stored; try again in a moment, or raise "
+                        "the queue's max_waiting."
+                    )
+
+    return take
+
+
 def holders(
-    doors: Sequence[tuple[int, Start]], answers: Answers
+    doors: Sequence[tuple[int, Start]], refused: set[str], answers: Answers
 ) -> Callable[[Sequence[Row]], None]:
     ids = {place: door.run.id for place, door in doors if door.run.key is not None}
 
@@ -89,7 +112,7 @@ def holders(
         for place, run_id in ids.items():
             if place in held:
                 answers[place] = Started(held[place], held[place] == run_id)
-            else:
+            elif run_id not in refused:
                 answers[place] = Busy(
                     "The run that held this key was removed at this very moment; nothing was "
                     "stored. Try again."

@@ -15,7 +15,9 @@ from backroom.store.sqlite.doors import cancel, emit, reschedule, retry_run
 from backroom.store.sqlite.endings import end_attempts, settle
 from backroom.store.sqlite.fence import fence_of
 from backroom.store.sqlite.parking import park
+from backroom.store.sqlite.queues import declare, pause, resume
 from backroom.store.sqlite.starts import start_all
+from backroom.store.sqlite.sweeping import expire, prune
 from backroom.store.sqlite.transaction import Transaction
 from backroom.store.sqlite.workers import reconcile, register, renew, rescue, retire
 from backroom.store.verbs import (
@@ -23,15 +25,20 @@ from backroom.store.verbs import (
     Attention,
     Cancel,
     Claim,
+    Declare,
     Emit,
+    Expire,
     HandBack,
     Park,
+    Pause,
     Progress,
+    Prune,
     Reconcile,
     Register,
     Renew,
     Reschedule,
     Rescue,
+    Resume,
     Retire,
     RetryRun,
     SaveStep,
@@ -47,7 +54,9 @@ V = TypeVar("V", bound=Verb)
 Placed = list[tuple[int, V]]
 
 OF_ATTEMPTS = (Progress, SaveStep, SaveWaits, Settle, Park, Again, HandBack, Attention)
-PLAIN = (Register, Renew, Start, *OF_ATTEMPTS, Claim)
+PLAIN = (
+    Register, Renew, Declare, Pause, Resume, Start, *OF_ATTEMPTS, Expire, Prune, Claim,
+)  # fmt: skip
 """Kinds that have their own place in the order; what is left are doors, in the order given."""
 
 
@@ -72,6 +81,12 @@ def perform(tx: Transaction, verbs: Sequence[Verb]) -> list[object]:
         register(tx, register_verb)
     for place, renew_verb in of(Renew):
         answers[place] = renew(tx, renew_verb)
+    for _, declare_verb in of(Declare):
+        declare(tx, declare_verb)
+    for _, pause_verb in of(Pause):
+        pause(tx, pause_verb)
+    for _, resume_verb in of(Resume):
+        resume(tx, resume_verb)
     if started := of(Start):
         for (place, _), answer in zip(
             started, start_all(tx, [verb.run for _, verb in started]), strict=True
@@ -89,6 +104,10 @@ def perform(tx: Transaction, verbs: Sequence[Verb]) -> list[object]:
         park(tx, fence, of(Park), answers)
         for ending in (Again, HandBack, Attention):
             end_attempts(tx, fence, of(ending), answers)
+    for place, expire_verb in of(Expire):
+        answers[place] = expire(tx, expire_verb)
+    for place, prune_verb in of(Prune):
+        answers[place] = prune(tx, prune_verb)
     for place, claim_verb in of(Claim):
         answers[place] = claim(tx, claim_verb)
     return answers

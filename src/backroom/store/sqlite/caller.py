@@ -29,7 +29,11 @@ __all__ = ["emit_on", "join", "start_on"]
 
 def start_on(connection: Any, path: Path, runs: Sequence[NewRun]) -> list[Started]:
     with joined(connection, path) as tx:
-        return start_all(tx, runs)
+        answers = start_all(tx, runs)
+        for answer in answers:
+            if isinstance(answer, Refused):
+                raise answer
+    return [answer for answer in answers if isinstance(answer, Started)]
 
 
 def emit_on(connection: Any, path: Path, verb: Emit) -> None:

@@ -1,8 +1,11 @@
 """Claim: take what is due, most urgent first.
 
 One walk of the due index per priority and queue, each bounded by what is still wanted; so a claim
-costs the same with ten runs in the file and with ten million. Runs that were claimed before get
-what they left behind, with one statement per kind for all of them.
+costs the same with ten runs in the file and with ten million. Queues with rules are claimed from in
+`ruled.py`; where there are none, that costs one look into an empty table.
+
+Runs that were claimed before get what they left behind, with one statement per kind for all of
+them.
 """
 
 from __future__ import annotations
@@ -15,6 +18,7 @@ from backroom.records.runs import FOREVER, Claimed, Claims, Mail, RunRow, StepRo
 from backroom.rules.suspicion import lines
 from backroom.store.sqlite.checkpoints import waits_of
 from backroom.store.sqlite.rows import run_row
+from backroom.store.sqlite.ruled import Rule, ruled_runs, rules_of, spend
 from backroom.store.sqlite.transaction import Row, Transaction, as_json, sql
 from backroom.store.verbs import Claim
 
@@ -22,6 +26,7 @@ __all__ = ["claim"]
 
 DUE_RUNS = sql("due_runs")
 CLAIM_RUNS = sql("claim_runs")
+CLAIM_COUNTED = sql("claim_counted")
 NEXT_DUE = sql("next_due")
 STEPS_OF = sql("steps_of")
 MAIL_OF = sql("mail_of")
@@ -31,9 +36,14 @@ ENDED_RUNS = sql("ended_runs")
 def claim(tx: Transaction, verb: Claim) -> Claims:
     now = tx.now
     queues = tuple(dict.fromkeys(verb.queues))
-    rows = due_runs(tx, verb, queues)
-    if rows:
-        tx.run(CLAIM_RUNS, (verb.worker, now, as_json([row[0] for row in rows])))
+    rules = rules_of(tx, queues)
+    if rules:
+        rows = ruled_runs(tx, verb, queues, rules)
+        take_ruled(tx, verb.worker, rows, rules)
+    else:
+        rows = due_runs(tx, verb, queues)
+        if rows:
+            tx.run(CLAIM_RUNS, (verb.worker, now, as_json([row[0] for row in rows])))
     runs = [Claimed(*row) for row in rows]
     again = [place for place, run in enumerate(runs) if run.attempt > 1]
     if again:
@@ -44,7 +54,20 @@ def claim(tx: Transaction, verb: Claim) -> Claims:
         looks = str(list(lines(suspects=verb.suspects)))
         found = tx.one(NEXT_DUE, (now, as_json(queues), looks))
         next_due_at = found[0] if found and found[0] != FOREVER else None
-    return Claims(tuple(runs), now, next_due_at)
+    if rules:
+        token_at = spend(tx, rules, rows)
+        if token_at is not None and len(runs) < verb.limit:
+            next_due_at = token_at if next_due_at is None else min(next_due_at, token_at)
+    return Claims(tuple(runs), now, next_due_at, ruled=bool(rules))
+
+
+def take_ruled(tx: Transaction, worker: str, rows: Sequence[Row], rules: dict[str, Rule]) -> None:
+    for statement, ids in (
+        (CLAIM_RUNS, [row[0] for row in rows if row[3] not in rules]),
+        (CLAIM_COUNTED, [row[0] for row in rows if row[3] in rules]),
+    ):
+        if ids:
+            tx.run(statement, (worker, tx.now, as_json(ids)))
 
 
 def due_runs(tx: Transaction, verb: Claim, queues: Sequence[str]) -> list[Row]:

@@ -56,7 +56,10 @@ def retry_run(tx: Transaction, verb: RetryRun) -> Refused | None:
     found = tx.one(RETRY_SUBJECT, (verb.run_id,))
     if found is None:
         return RunNotFound(verb.run_id)
-    state, flow, queue, priority, parent_id, timeout_us, started_at, live, retried, attempt = found
+    (
+        state, flow, queue, priority, partition, parent_id, timeout_us, started_at, live, retried,
+        attempt,
+    ) = found  # fmt: skip
     if state == State.READY and retried:
         return None  # this retry was asked for before and nobody has claimed the run since
     if state not in (State.FAILED, State.CANCELLED, State.NEEDS_ATTENTION):
@@ -70,7 +73,7 @@ def retry_run(tx: Transaction, verb: RetryRun) -> Refused | None:
     tx.run(DELETE_UNFINISHED_STEPS, (verb.run_id,))
     tx.run(DELETE_WAITS, (verb.run_id,))
     deadline_at = None if timeout_us is None else tx.now + timeout_us
-    row = (verb.run_id, flow, queue, priority, tx.now, attempt + 1)
+    row = (verb.run_id, flow, queue, priority, tx.now, attempt + 1, partition)
     tx.run(REVIVE_LIVE, (*row, started_at, deadline_at, parent_id))
     return None
 
@@ -82,7 +85,7 @@ def reschedule(tx: Transaction, verb: Reschedule) -> Refused | None:
         if ended is None:
             return RunNotFound(verb.run_id)
         return RunEnded(verb.run_id, ended, "be rescheduled")
-    state, available_at, deadline_at = found
+    state, available_at, deadline_at, expires_at = found
     if state not in (State.SCHEDULED, State.READY):
         return Refused(
             f"Run {verb.run_id} is {state} and can't be rescheduled. "
@@ -91,8 +94,10 @@ def reschedule(tx: Transaction, verb: Reschedule) -> Refused | None:
     at = tx.now + verb.delay_us if verb.at is None else verb.at
     if deadline_at is not None:
         deadline_at += at - available_at
+    if expires_at is not None:
+        expires_at += at - available_at
     moved = State.READY if at <= tx.now else State.SCHEDULED
-    tx.run(RESCHEDULE, (moved.value, at, deadline_at, verb.run_id))
+    tx.run(RESCHEDULE, (moved.value, at, deadline_at, expires_at, verb.run_id))
     return None
 
 

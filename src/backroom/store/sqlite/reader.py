@@ -6,6 +6,7 @@ import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
 
+from backroom.records.queues import QueueRow, Standing
 from backroom.records.runs import AttemptRow, Mail, RunRow, StepRow, WaitRow, WorkerRow
 from backroom.records.states import FINAL, State
 from backroom.rules.suspicion import SUSPECT_LINES
@@ -13,10 +14,13 @@ from backroom.store.sqlite.connection import connect
 from backroom.store.sqlite.faults import mapped
 from backroom.store.sqlite.forking import Keeper
 from backroom.store.sqlite.migrate import check
-from backroom.store.sqlite.rows import run_row
+from backroom.store.sqlite.rows import queue_row, run_row, worker_row
 from backroom.store.sqlite.transaction import Row, as_json, sql
 
 __all__ = ["SqliteReader"]
+
+HOLDERS = 20  # running runs that are named
+COUNTED = 10_000  # up to here it is counted who stands before a run
 
 
 class SqliteReader:
@@ -91,7 +95,7 @@ class SqliteReader:
         return [(run_id, reason) for run_id, reason in self._rows("asked_to_cancel", worker_id)]
 
     def workers(self) -> list[WorkerRow]:
-        return [WorkerRow(*row) for row in self._rows("workers")]
+        return [worker_row(row) for row in self._rows("workers")]
 
     def bells(self) -> list[str]:
         """Where workers can be rung."""
@@ -99,6 +103,26 @@ class SqliteReader:
 
     def counts(self) -> dict[tuple[str, str], int]:
         return {(queue, state): number for queue, state, number in self._rows("counts")}
+
+    def queues(self, name: str | None = None) -> list[QueueRow]:
+        return [queue_row(row) for row in self._rows("queues", name)]
+
+    def in_queue(self, run_id: str) -> Standing | None:
+        found = self._rows("queue_standing", run_id)
+        if not found:
+            return None
+        queue, partition, expires_at, claimed_at, attempt, failures = found[0]
+        holders = self._rows("holders", queue, None, HOLDERS)
+        of_partition = [] if partition is None else self._rows("holders", queue, partition, COUNTED)
+        return Standing(
+            self.queues(queue)[0], partition, expires_at, claimed_at, attempt, failures,
+            self._rows("ahead", run_id, COUNTED)[0][0],
+            tuple(row[0] for row in holders[:HOLDERS]),
+            len(of_partition), tuple(row[0] for row in of_partition[:HOLDERS]),
+        )  # fmt: skip
+
+    def expired(self) -> bool:
+        return bool(self._rows("any_expired"))
 
     def changed(self) -> bool | None:
         with mapped(self._path), self._keeper.using() as connection:

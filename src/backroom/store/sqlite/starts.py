@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from backroom.records.errors import Busy
 from backroom.records.runs import NewRun, Started
 from backroom.store.sqlite.transaction import Row, Transaction, as_json, sql
 
@@ -14,15 +15,18 @@ INSERT_RUN = sql("insert_run")
 INSERT_LIVE = sql("insert_live")
 KEY_HOLDER = sql("key_holder")
 INSERT_KEY = sql("insert_key")
+FULL_QUEUES = sql("full_queues")
+COUNT_UNBEGUN = sql("count_unbegun")
 
 
-def start_all(tx: Transaction, runs: Sequence[NewRun]) -> list[Started]:
+def start_all(tx: Transaction, runs: Sequence[NewRun]) -> list[Started | Busy]:
     """Store these runs, all with two statements; only keys cost a look each."""
+    rooms = rooms_of(tx, runs)
     known = known_runs(tx, (run.id for run in runs))
     now = tx.now
     cold: list[Row] = []
     hot: list[Row] = []
-    answers: list[Started] = []
+    answers: list[Started | Busy] = []
     for run in runs:
         run_id = run.id
         if run_id in known:
@@ -33,10 +37,19 @@ def start_all(tx: Transaction, runs: Sequence[NewRun]) -> list[Started]:
             if holder is not None:
                 answers.append(Started(holder[0], False))
                 continue
+        if rooms and run.cause_id is None and run.queue in rooms:
+            rooms[run.queue] -= 1
+            if rooms[run.queue] < 0:
+                answers.append(queue_full(run.queue))
+                continue
+        if run.key is not None:
             tx.run(INSERT_KEY, (run.flow, run.key, run_id))
         known.add(run_id)
         available_at = now + run.delay_us if run.at is None else run.at
         deadline_at = None if run.timeout_us is None else available_at + run.timeout_us
+        expires_at = run.expires_at
+        if expires_at is None and run.expires_us is not None:
+            expires_at = available_at + run.expires_us
         cold.append(
             (
                 run_id,
@@ -51,6 +64,7 @@ def start_all(tx: Transaction, runs: Sequence[NewRun]) -> list[Started]:
                 run.root_id,
                 run.depth,
                 now,
+                run.partition,
             )
         )
         hot.append(
@@ -63,6 +77,8 @@ def start_all(tx: Transaction, runs: Sequence[NewRun]) -> list[Started]:
                 available_at,
                 deadline_at,
                 run.parent_id,
+                run.partition,
+                expires_at,
             )
         )
         answers.append(Started(run_id, True))
@@ -74,3 +90,22 @@ def start_all(tx: Transaction, runs: Sequence[NewRun]) -> list[Started]:
 def known_runs(tx: Transaction, ids: Iterable[str]) -> set[str]:
     """Those of these ids that are stored already: starts that are repeated."""
     return {row[0] for row in tx.all(KNOWN_RUNS, (as_json(ids),))}
+
+
+def rooms_of(tx: Transaction, runs: Sequence[NewRun]) -> dict[str, int]:
+    """How many runs more each of their queues takes in; those without a limit are left out."""
+    limited: dict[str, int] = dict(tx.all(FULL_QUEUES))
+    if not limited:
+        return limited
+    rooms: dict[str, int] = {}
+    for queue in {run.queue for run in runs}.intersection(limited):
+        (unbegun,) = tx.one(COUNT_UNBEGUN, (queue, limited[queue])) or (0,)
+        rooms[queue] = limited[queue] - unbegun
+    return rooms
+
+
+def queue_full(queue: str) -> Busy:
+    return Busy(
+        f"The queue {queue} has as many runs that haven't begun as it may have. Nothing of this "
+        "call was stored; try again in a moment, or raise the queue's max_waiting."
+    )

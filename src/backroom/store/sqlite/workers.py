@@ -40,7 +40,7 @@ def register(tx: Transaction, verb: Register) -> None:
     lease_until = tx.now + verb.lease_us
     started_at = worker.started_at or tx.now
     row = (worker.id, worker.name, lease_until, started_at, worker.concurrency, worker.bell)
-    tx.run(REGISTER_WORKER, row)
+    tx.run(REGISTER_WORKER, (*row, as_json(worker.queues), as_json(worker.flows)))
 
 
 def renew(tx: Transaction, verb: Renew) -> frozenset[str]:

@@ -10,14 +10,17 @@ WITH picked AS MATERIALIZED (
         CROSS JOIN LATERAL (
             SELECT l.ctid AS place, l.id, l.available_at FROM backroom.live AS l
             WHERE l.queue = line.queue AND l.priority = line.priority
-              AND l.state IN ('ready', 'scheduled', 'waiting')
+              AND l.state IN ('ready', 'scheduled', 'waiting') AND l.partition IS NULL
               AND l.available_at BETWEEN line.floor AND backroom.now_us()
               AND l.flow = ANY (%(flows)s::text[])
             ORDER BY l.available_at, l.id
             LIMIT %(limit)s::int
             FOR UPDATE SKIP LOCKED
         ) AS due
-        WHERE line.priority = rank.priority
+        WHERE line.priority = rank.priority AND line.queue <> ALL (ARRAY(
+            SELECT q.name FROM backroom.queue AS q
+            WHERE q.name = ANY (%(queues)s::text[]) AND q.ruled
+        ))
         ORDER BY due.available_at, due.id
         LIMIT %(limit)s::int
     ) AS best
@@ -32,7 +35,7 @@ WITH picked AS MATERIALIZED (
 SELECT
     clock.now, t.id::text, t.flow, r.input, t.queue, t.attempt, t.starts, t.failures,
     t.parent_id::text, r.root_id::text, r.depth, r.key, r.created_at, t.deadline_at, t.cancel_reason,
-    t.priority, t.available_at
+    t.priority, t.available_at, t.expires_at
 FROM (SELECT backroom.now_us() AS now) AS clock
 LEFT JOIN (
     taken AS t CROSS JOIN LATERAL (SELECT * FROM backroom.run AS r WHERE r.id = t.id OFFSET 0) AS r

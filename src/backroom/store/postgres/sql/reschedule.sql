@@ -9,7 +9,8 @@ WITH subject AS MATERIALIZED (
 ), moved AS (
     UPDATE backroom.live AS l
     SET state = CASE WHEN s.at > s.now THEN 'scheduled' ELSE 'ready' END, available_at = s.at,
-        deadline_at = l.deadline_at + (s.at - l.available_at)
+        deadline_at = l.deadline_at + (s.at - l.available_at),
+        expires_at = l.expires_at + (s.at - l.available_at)
     FROM subject AS s
     WHERE l.id = s.live AND s.state IN ('scheduled', 'ready')
 )

@@ -3,7 +3,7 @@
 -- and no claimed_at marks it as retried and not yet claimed, so that a repeated call is known.
 WITH subject AS MATERIALIZED (
     SELECT
-        r.id, r.flow, r.queue, r.priority, r.parent_id, r.timeout_us, e.started_at,
+        r.id, r.flow, r.queue, r.priority, r.partition, r.parent_id, r.timeout_us, e.started_at,
         coalesce(e.state, l.state) AS state,
         coalesce(l.state = 'ready' AND l.claimed_at IS NULL AND l.attempt > 0, false) AS retried,
         1 + greatest(
@@ -25,15 +25,16 @@ WITH subject AS MATERIALIZED (
     DELETE FROM backroom.wait AS w USING wanted AS s WHERE w.run_id = s.id
 ), revived AS (
     INSERT INTO backroom.live AS l (
-        id, flow, queue, priority, state, available_at, attempt, started_at, deadline_at, parent_id
+        id, flow, queue, priority, state, available_at, attempt, started_at, deadline_at, parent_id,
+        partition
     )
     SELECT
         s.id, s.flow, s.queue, s.priority, 'ready', s.now, s.attempt, s.started_at,
-        s.now + s.timeout_us, s.parent_id
+        s.now + s.timeout_us, s.parent_id, s.partition
     FROM wanted AS s
     ON CONFLICT (id) DO UPDATE SET
         state = 'ready', available_at = excluded.available_at, attempt = excluded.attempt,
         starts = 0, failures = 0, worker = NULL, claimed_at = NULL, cancel_reason = NULL,
-        error = NULL, deadline_at = excluded.deadline_at
+        error = NULL, deadline_at = excluded.deadline_at, expires_at = NULL
 )
 SELECT s.state, s.retried FROM subject AS s

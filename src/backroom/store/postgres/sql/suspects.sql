@@ -6,6 +6,7 @@ SELECT count(*) FROM (
         SELECT 1 FROM backroom.live AS l
         WHERE l.queue = line.queue AND l.priority = line.priority
           AND l.state IN ('ready', 'scheduled', 'waiting')
+          AND (l.partition IS NULL OR l.state <> 'ready' OR l.priority >= 10)
           AND l.available_at <= backroom.now_us()
           AND l.flow = ANY (%(flows)s::text[])
         LIMIT %(limit)s::int

@@ -1,1 +1,1 @@
-UPDATE backroom_live SET state = ?, available_at = ?, deadline_at = ? WHERE id = ?
+UPDATE backroom_live SET state = ?, available_at = ?, deadline_at = ?, expires_at = ? WHERE id = ?

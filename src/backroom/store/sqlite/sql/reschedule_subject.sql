@@ -1,1 +1,1 @@
-SELECT state, available_at, deadline_at FROM backroom_live WHERE id = ?
+SELECT state, available_at, deadline_at, expires_at FROM backroom_live WHERE id = ?

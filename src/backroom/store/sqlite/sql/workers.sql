@@ -1,1 +1,1 @@
-SELECT id, name, lease_until, started_at, concurrency, bell FROM backroom_worker ORDER BY id
+SELECT id, name, lease_until, started_at, concurrency, bell, queues, flows FROM backroom_worker ORDER BY id

@@ -1,0 +1,1 @@
+UPDATE backroom_queue SET full_at = ? WHERE name = ?
