@@ -116,6 +116,7 @@ class RunContext:
         self._busy = 1
         self._blocked: list[Blocked] = []
         self._taken: set[str] = set()
+        self.calling: set[str] = set()  # addresses of keyed steps that are being called
         self._passed: dict[str, StepRow] = {}  # timers that are over, not yet kept as such
         self._functions: dict[str, Callable[..., Any]] = {}
         self.overdue: dict[str, threading.Thread] = {}  # bodies that outlived their time-out

@@ -231,7 +231,8 @@ class Flow(_Declared[P, R]):
         if scope is None:
             return cast("R", self.spec.function(*args, **kwargs))
         scope.context.must_not_block_loop(self.spec.name)
-        return drive_in_thread(scope.context, self._child(scope, args, kwargs))
+        with scope.in_thread():
+            return drive_in_thread(scope.context, self._child(scope, args, kwargs))
 
     def map(
         self: OfOne[A, R],

@@ -94,6 +94,9 @@ class Gathering(Pending[Any]):
         if not self._branches:
             return ()
         if not all(callable(branch) for branch in self._branches):
+            for branch in self._branches:
+                if asyncio.iscoroutine(branch):
+                    branch.close()  # refused, so there is no complaint that nobody awaited it
             raise Refused(
                 "In a `def` flow gather takes functions without arguments: "
                 "gather(lambda: pack(order))."

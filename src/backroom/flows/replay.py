@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from backroom.flows.steps import StepSpec
     from backroom.flows.waits import Wait
 
-__all__ = ["kept_row", "perform_step", "perform_wait"]
+__all__ = ["kept_row", "one_at_a_time", "perform_step", "perform_wait"]
 
 
 def kept_row(context: RunContext, address: str, kind: str) -> StepRow | None:
@@ -146,6 +146,22 @@ def perform_step(
             raise failed_step(context.kept[address]) from error
         yield record("done", result, None)
         return value
+
+
+def one_at_a_time(
+    context: RunContext, name: str, address: str, protocol: Protocol_[Any]
+) -> Protocol_[Any]:
+    """Two calls with one key at once would both do the work, which is to be done once."""
+    if address in context.calling:
+        raise Refused(
+            f"Step {name} is being called with this very key already. Await the first call, or "
+            "give the calls different keys."
+        )
+    context.calling.add(address)
+    try:
+        return (yield from protocol)
+    finally:
+        context.calling.discard(address)
 
 
 def may_retry(spec: StepSpec, error: Exception, tries: int, deaths: int) -> bool:

@@ -13,7 +13,8 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING
 
@@ -31,7 +32,7 @@ __all__ = ["FlowScope", "StepScope", "current", "flow_scope", "here"]
 class FlowScope:
     """One place of a flow: its body or a branch."""
 
-    __slots__ = ("_counts", "_foreign", "_loops", "context", "owner", "path")
+    __slots__ = ("_counts", "_inside", "_lock", "_loops", "context", "owner", "path")
 
     def __init__(self, context: RunContext, path: str, owner: object) -> None:
         self.context = context
@@ -39,7 +40,8 @@ class FlowScope:
         self.owner = owner  # the task or thread whose calls are counted
         self._counts: dict[str, int] = {}
         self._loops: list[tuple[object, str, dict[str, int]]] = []
-        self._foreign = 0
+        self._inside: list[int] = []  # threads that are in a call from here
+        self._lock = threading.Lock()
 
     def address(self, name: str, key: str | None = None) -> str:
         """The address of the call that is being made now."""
@@ -87,19 +89,32 @@ class FlowScope:
         return numbered(self.path, name, number)
 
     def _from_own_thread(self) -> bool:
-        """Whether this is a `def` step that an `async def` flow has sent to a thread.
+        """Whether this is a call that an `async def` flow has sent to a thread.
 
-        One at a time has an order; two at once have none. `enter_thread` counts them.
+        One at a time has an order; two at once have none.
         """
         return (
-            isinstance(self.owner, asyncio.Task) and _running_loop() is None and self._foreign == 0
+            isinstance(self.owner, asyncio.Task)
+            and _running_loop() is None
+            and self._inside in ([], [threading.get_ident()])
         )
 
-    def enter_thread(self) -> None:
-        self._foreign += 1
-
-    def leave_thread(self) -> None:
-        self._foreign -= 1
+    @contextmanager
+    def in_thread(self) -> Iterator[None]:
+        """A call of ours in this thread. The first one stands for the leaf that sent it here, each
+        further one is a leaf more (they have keys: without, `address` refuses them)."""
+        with self._lock:
+            another = bool(self._inside)
+            self._inside.append(threading.get_ident())
+        if another:
+            self.context.fork(2)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._inside.remove(threading.get_ident())
+            if another:
+                self.context.branch_ended(1)
 
 
 class StepScope:

@@ -11,10 +11,10 @@ from hashlib import blake2b
 from typing import Any, Concatenate, Generic, Literal, ParamSpec, TypeVar, cast, overload
 
 from backroom.flows.codec import Codec
-from backroom.flows.effects import Invoke, drive_in_thread
+from backroom.flows.effects import Invoke, drive, drive_in_thread
 from backroom.flows.errands import check_importable
 from backroom.flows.executors import OWN
-from backroom.flows.replay import perform_step
+from backroom.flows.replay import one_at_a_time, perform_step
 from backroom.flows.scope import FlowScope, flow_scope
 from backroom.flows.signature import Signature, caller_names
 from backroom.flows.straight import perform_straight
@@ -116,7 +116,10 @@ class AsyncStep(_Declared[P, R]):
         context = scope.context
         address = self.spec.address(scope)
         context.know(self.spec.name, self.spec.function)
-        return perform_straight(context, scope, self.spec, address, args, kwargs)
+        if self.spec.key is None:
+            return perform_straight(context, scope, self.spec, address, args, kwargs)
+        protocol = perform_step(context, self.spec, address, args, kwargs)
+        return drive(context, one_at_a_time(context, self.spec.name, address, protocol))
 
     def using(
         self,
@@ -139,16 +142,13 @@ class Step(_Declared[P, R]):
             return cast("R", self.spec.function(*args, **kwargs))
         context = scope.context
         context.must_not_block_loop(self.spec.name)
-        address = self.spec.address(scope)
-        context.know(self.spec.name, self.spec.function)
-        scope.enter_thread()
-        try:
-            return cast(
-                "R",
-                drive_in_thread(context, perform_step(context, self.spec, address, args, kwargs)),
-            )
-        finally:
-            scope.leave_thread()
+        with scope.in_thread():
+            address = self.spec.address(scope)
+            context.know(self.spec.name, self.spec.function)
+            protocol = perform_step(context, self.spec, address, args, kwargs)
+            if self.spec.key is not None:
+                protocol = one_at_a_time(context, self.spec.name, address, protocol)
+            return cast("R", drive_in_thread(context, protocol))
 
     def using(
         self,
