@@ -168,7 +168,7 @@ def test_impossible_times(app: Backroom, options: dict[str, Any]) -> None:
         {"queue": "two words"},
         {"queue": ""},
         {"queue": "x" * (limits.NAME_CHARS + 1)},
-        {"on": object()},
+        {"on": "a connection"},
     ],
     ids=repr,
 )
