@@ -128,11 +128,11 @@ class Desk:
     def hand_back(self, run: Claimed) -> None:
         self.done(HandBack(run.id, run.attempt))
 
-    def lose(self, run: Claimed) -> Claimed:
+    def lose(self, run: Claimed, *, suspects: bool = False) -> Claimed:
         """The run's worker dies and another takes the run; the new attempt."""
         released = self.do(Retire("worker", lost=True))
         assert released == (run.id,)
-        return self.claim()
+        return self.claim(suspects=suspects)
 
     def emit(self, run_id: str, name: str = "go", payload: str = "{}", event: str = "") -> object:
         return self.do(Emit(run_id, event or self.new_id(), name, payload))
