@@ -9,8 +9,8 @@ PYTHON := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
 CODE := src tests $(wildcard examples benchmarks)
 
-# More words for pytest, for example: make test PYTEST="-x -k lease"
-PYTEST ?=
+# Words for pytest: two processes at once. Others, for example: make test PYTEST="-x -k lease"
+PYTEST ?= -n 2
 
 .PHONY: help
 help: ## list the tasks
