@@ -154,13 +154,23 @@ def test_what_a_worker_holds_unknowingly_is_released(desk: Desk) -> None:
     known, unknown = desk.started_and_claimed(), desk.started_and_claimed()
     other = desk.claim(worker="another") if desk.start() else None
     assert other is not None
-    assert desk.do(Reconcile("worker", frozenset({known.id}))) == (unknown.id,)
+    assert desk.do(Reconcile("worker", frozenset({(known.id, known.attempt)}))) == (unknown.id,)
     assert desk.state(known.id) is State.RUNNING
     assert desk.state(other.id) is State.RUNNING
     assert desk.reader.attempts(unknown.id) == []
     again = desk.claim()
     assert (again.id, again.starts) == (unknown.id, 1)
-    assert desk.do(Reconcile("worker", frozenset({known.id, unknown.id}))) == ()
+    held = frozenset((run.id, run.attempt) for run in (known, again))
+    assert desk.do(Reconcile("worker", held)) == ()
+
+
+def test_an_attempt_that_a_worker_holds_unknowingly_is_released_though_it_knows_the_run(
+    desk: Desk,
+) -> None:
+    first = desk.started_and_claimed()
+    desk.hand_back(first)
+    second = desk.claim()
+    assert desk.do(Reconcile("worker", frozenset({(first.id, first.attempt)}))) == (second.id,)
 
 
 def test_a_released_run_still_knows_that_it_was_asked_to_cancel(desk: Desk) -> None:

@@ -91,7 +91,7 @@ class Worker:
         self.id = settings.worker_id or office.world.new_id()
         self._attempts: dict[str, Attempt] = {}
         self._watching: set[str] = set()
-        self._ending: set[str] = set()  # ended here, not yet in the database
+        self._ending: set[tuple[str, int]] = set()  # ended here, not yet in the database
         self._floors: dict[tuple[str, int], int] = {}
         self._full_look_at = 0.0
         self._ruled = False  # some of our queues have rules, as the last claim has told
@@ -277,9 +277,9 @@ class Worker:
         try:
             if self._doubtful:
                 # What we were given may differ from what we know of: give the difference back.
-                holding = frozenset(self._attempts) | frozenset(self._ending)
-                await main.submit(Reconcile(self.id, holding))
-                self._doubtful = False
+                self._doubtful = False  # first: what fails meanwhile is a new doubt
+                held = {(run_id, a.claimed.attempt) for run_id, a in self._attempts.items()}
+                await main.submit(Reconcile(self.id, frozenset(held | self._ending)))
             floors = {} if suspects else self._floors_now()
             claims: Claims = await main.submit(
                 Claim(
@@ -374,16 +374,16 @@ class Worker:
         note(run, outcome)
         if verb is not None:
             try:
-                self._office.main.tell(verb, partial(self._ended, run.id))
+                self._office.main.tell(verb, partial(self._ended, (run.id, run.attempt)))
             except BackroomError:  # the lane is full or closed
                 self._doubtful = True
             else:
-                self._ending.add(run.id)
+                self._ending.add((run.id, run.attempt))
         if not self._attempts:
             self._idle.set()
 
-    def _ended(self, run_id: str, answer: object) -> None:
-        self._ending.discard(run_id)
+    def _ended(self, attempt: tuple[str, int], answer: object) -> None:
+        self._ending.discard(attempt)
         if isinstance(answer, StoreError):
             self._doubtful = True  # it may still be ours in the database
         if self._stopping and not self._ending:

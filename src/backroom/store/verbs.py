@@ -341,10 +341,14 @@ class Rescue(Verb):
 @value
 class Reconcile(Verb):
     """After a claim of unknown outcome: release the runs that this worker holds in the database
-    but not in memory (`holding`). They become ready at once, starts - 1. Answers their ids."""
+    but not in memory. They become ready at once, starts - 1. Answers their ids.
+
+    `holding`: (run id, attempt) of what is in memory. The attempt matters: the batch that parked a
+    run may have claimed it again, and then the id alone is known but the new attempt isn't.
+    """
 
     worker_id: str
-    holding: frozenset[str]
+    holding: frozenset[tuple[str, int]]
 
 
 # --- queues, and what is swept away -------------------------------------------------------------

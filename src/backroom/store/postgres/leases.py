@@ -6,7 +6,15 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 
 from backroom.records.limits import STARTS
-from backroom.store.postgres.statement import Answers, Row, Sql, Statement, id_array, text_array
+from backroom.store.postgres.statement import (
+    Answers,
+    Row,
+    Sql,
+    Statement,
+    id_array,
+    number_array,
+    text_array,
+)
 from backroom.store.verbs import Reconcile, Register, Renew, Rescue, Retire, Verb
 
 __all__ = ["lease"]
@@ -51,10 +59,15 @@ def release_lost(
 
 
 def release_held(
-    sql: Sql, place: int, answers: Answers, worker: str, holding: frozenset[str]
+    sql: Sql, place: int, answers: Answers, worker: str, holding: frozenset[tuple[str, int]]
 ) -> Iterator[Statement]:
     yield Statement(sql["lock_held"], {"worker": worker})
-    values = {"worker": worker, "holding": id_array(holding)}
+    held = sorted(holding)
+    values = {
+        "worker": worker,
+        "ids": id_array([run_id for run_id, _ in held]),
+        "attempts": number_array([attempt for _, attempt in held]),
+    }
     yield Statement(sql["release_held"], values, first_column(place, answers, tuple))
 
 

@@ -65,7 +65,7 @@ def rescue(tx: Transaction, verb: Rescue) -> tuple[str, ...]:
 
 def reconcile(tx: Transaction, verb: Reconcile) -> tuple[str, ...]:
     orphans = held_by(tx, verb.worker_id)
-    return hand_back(tx, [orphan for orphan in orphans if orphan.id not in verb.holding])
+    return hand_back(tx, [o for o in orphans if (o.id, o.attempt) not in verb.holding])
 
 
 def held_by(tx: Transaction, worker_id: str) -> list[Orphan]:
