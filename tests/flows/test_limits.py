@@ -109,6 +109,17 @@ def test_a_partition_is_found_among_the_arguments(app: Backroom) -> None:
     assert (gate.most["ada"], gate.most["bob"], gate.most["eve"]) == (1, 1, 1)
 
 
+def test_a_queue_that_is_declared_is_served(app: Backroom) -> None:
+    app.queue("slow", concurrency=1)
+
+    @app.flow
+    async def work() -> str:
+        return "done"
+
+    with at_work(app):
+        assert result(work.using(queue="slow").start()) == "done"
+
+
 def test_children_heed_the_limit_of_their_queue(app: Backroom) -> None:
     gate = Gate()
     app.queue("work", concurrency=2)

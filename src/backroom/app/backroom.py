@@ -399,7 +399,7 @@ class Backroom:
             "poll": settings.poll, "grace": settings.grace, "doorbells": settings.doorbells,
         }  # fmt: skip
         executors = Executors({OWN: Declaration(self._processes)} | self._executors)
-        performer = Performer(self._specs, executors)
+        performer = Performer(self._specs, executors, self._queues)
         return Worker(self.office, performer, WorkerSettings(**(given | changes)))
 
     @contextmanager

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextvars import copy_context
 from typing import Any
 
@@ -37,16 +37,20 @@ __all__ = ["Performer"]
 class Performer:
     """Knows the flows and the executors of one application by name."""
 
-    def __init__(self, specs: Mapping[str, FlowSpec], executors: Executors) -> None:
+    def __init__(
+        self, specs: Mapping[str, FlowSpec], executors: Executors, queues: Collection[str] = ()
+    ) -> None:
         self._specs = specs
         self._executors = executors
+        self._queues = queues  # those that are declared
 
     def flows(self) -> tuple[str, ...]:
         return tuple(self._specs)
 
     def queues(self) -> tuple[str, ...]:
         own = {alias for spec in self._specs.values() if spec.own_queue for alias in spec.aliases}
-        return tuple({spec.queue for spec in self._specs.values()} | own | {"default"})
+        used = {spec.queue for spec in self._specs.values()}
+        return tuple(used | own | set(self._queues) | {"default"})
 
     def open(self, claimed: Claimed, desk: Desk) -> Performance:
         context = RunContext(claimed, desk, self._executors)
