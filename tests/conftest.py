@@ -7,6 +7,8 @@
     def test_...(chromium): ...       # where the browser is
 
 `--postgres=newest|oldest|both|none` says on which PostgreSQL; the newest is the default.
+`--pgbouncer=prepared|unprepared|both` sends the tests of `database` through PgBouncer in
+transaction mode instead, with and without prepared statements.
 """
 
 import json
@@ -18,6 +20,8 @@ from pathlib import Path
 
 import pytest
 
+from backroom.store.postgres import PostgresStore
+from tests.pgbouncer import find_pgbouncer, through_pgbouncer
 from tests.postgres import Server, drop_database, fresh_database, owned_folder, server_in
 from tests.postgres_binaries import Version
 
@@ -26,6 +30,13 @@ CHOICES: dict[str, tuple[Version, ...]] = {
     "oldest": ("oldest",),
     "both": ("newest", "oldest"),
     "none": (),
+}
+
+POOLED: dict[str, tuple[str, ...]] = {
+    "no": (),
+    "prepared": ("prepared",),
+    "unprepared": ("unprepared",),
+    "both": ("prepared", "unprepared"),
 }
 
 # How the workers of pytest-xdist, which are other processes, learn of their controller's folder.
@@ -40,6 +51,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         choices=CHOICES,
         default="newest",
         help="which PostgreSQL to run the tests on (newest)",
+    )
+    parser.addoption(
+        "--pgbouncer",
+        choices=POOLED,
+        default="no",
+        help="run the tests of both databases through PgBouncer instead (no)",
     )
 
 
@@ -67,8 +84,16 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         for version in versions
     ]
     if "database" in metafunc.fixturenames:
+        pooled = [
+            pytest.param(
+                (versions[0], mode),
+                id=f"pgbouncer-{mode}",
+                marks=(pytest.mark.postgres, pytest.mark.pgbouncer),
+            )
+            for mode in POOLED[metafunc.config.getoption("--pgbouncer")]
+        ]
         both = [pytest.param("sqlite", id="sqlite"), *servers]
-        metafunc.parametrize("database", both, indirect=True)
+        metafunc.parametrize("database", pooled or both, indirect=True)
     if "postgres" in metafunc.fixturenames:
         none = pytest.param("none", marks=pytest.mark.skip(reason="--postgres=none"))
         metafunc.parametrize("postgres", servers or [none], indirect=True, scope="session")
@@ -99,11 +124,40 @@ def database(request: pytest.FixtureRequest, sqlite_path: Path) -> Iterator[str]
     """The address of an empty database: the test runs once on SQLite, once on PostgreSQL."""
     if request.param == "sqlite":
         yield str(sqlite_path)
+    elif isinstance(request.param, tuple):
+        version, mode = request.param
+        request.getfixturevalue("pgbouncer")
+        prepare = mode == "prepared"
+        monkeypatch = request.getfixturevalue("monkeypatch")
+        monkeypatch.setenv("BACKROOM_PREPARE", str(prepare))
+        monkeypatch.setitem(PostgresStore.__init__.__kwdefaults__ or {}, "prepare", prepare)
+        server = server_in(Path(os.environ[FOLDER]), version)
+        dsn = fresh_database(server)
+        yield through_pgbouncer(Path(os.environ[FOLDER]), server, dsn)
+        drop_database(server, dsn)
     else:
         server = server_in(Path(os.environ[FOLDER]), request.param)
         dsn = fresh_database(server)
         yield dsn
         drop_database(server, dsn)
+
+
+@pytest.fixture(scope="session")
+def pgbouncer() -> str:
+    """The pooler's program. Without one the test is skipped, but in CI it fails."""
+    if found := find_pgbouncer():
+        return found
+    if os.environ.get("CI"):
+        pytest.fail("PgBouncer is not installed, and CI has to test the stores through it.")
+    pytest.skip("PgBouncer is not installed")
+
+
+@pytest.fixture
+def pooled_dsn(pgbouncer: str, postgres: Server) -> Iterator[str]:
+    """The address of an empty PostgreSQL database by way of PgBouncer."""
+    dsn = fresh_database(postgres)
+    yield through_pgbouncer(Path(os.environ[FOLDER]), postgres, dsn)
+    drop_database(postgres, dsn)
 
 
 @pytest.fixture(scope="session")

@@ -144,9 +144,9 @@ def _start(folder: Path, name: str, binaries: Path, *, durable: bool) -> Server:
     output = ""
     for _ in range(TRIES_FOR_A_PORT):
         password = secrets.token_hex(16)
-        port = _free_port()
+        port = free_port()
         command = _initialise(home, binaries, identity, password, port=port, durable=durable)
-        _guard(folder, name, command, identity)
+        guard(folder, name, command, identity)
         dsn = f"postgresql://backroom:{password}@127.0.0.1:{port}/postgres"
         deadline = time.monotonic() + START_SECONDS
         while not last_words.exists():
@@ -212,7 +212,8 @@ def _initialise(
     ]
 
 
-def _guard(folder: Path, name: str, command: Sequence[str], identity: Identity) -> None:
+def guard(folder: Path, name: str, command: Sequence[str], identity: Identity) -> None:
+    """Start a server whose files are in `folder/name`; it ends with the folder's owner."""
     program = [sys.executable, "-I", "-S", str(postgres_guard.__file__)]
     uid = -1 if identity.uid is None else identity.uid
     gid = -1 if identity.gid is None else identity.gid
@@ -240,7 +241,7 @@ def _in_database(dsn: str, name: str) -> str:
     return urlsplit(dsn)._replace(path=f"/{name}").geturl()
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]

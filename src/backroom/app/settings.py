@@ -52,8 +52,8 @@ class Settings(BaseSettings):
     schema_name: str = Field(
         "backroom", description="PostgreSQL: the schema of our tables.", alias="schema"
     )
-    prepare: bool = Field(
-        True, description="PostgreSQL: use prepared statements (not through PgBouncer)."
+    prepare: bool | None = Field(
+        None, description="PostgreSQL: use prepared statements; unset: unless a pooler is found."
     )
     direct_database: str = Field(
         "", description="PostgreSQL: an address past the pooler, for doorbells."

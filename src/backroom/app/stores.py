@@ -34,7 +34,7 @@ def make_store(settings: Settings, *, checkpoints: bool = True) -> Store:
         return PostgresStore(
             f"postgresql://{rest}",
             schema=settings.schema_name,
-            prepare_threshold=5 if settings.prepare else None,
+            prepare=settings.prepare,
             listen_dsn=settings.direct_database or None,
         )
     raise Refused(

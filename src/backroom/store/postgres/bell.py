@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from backroom.records.errors import StoreError
 from backroom.store.postgres.driver import psycopg
-from backroom.store.postgres.link import Address
+from backroom.store.postgres.link import Address, is_direct
 from backroom.store.postgres.ready import ready
 
 if TYPE_CHECKING:
@@ -29,8 +29,7 @@ BACKOFF_MS = (100, 5_000)
 def listen(address: Address, channel: str, ring: Callable[[], None]) -> PostgresBell | None:
     """A bell, or None where LISTEN doesn't reach through to us: behind a pooler.
 
-    A pooler makes up the process number that it gives its clients, so a true one means that nobody
-    is in between. Otherwise we ring once and see whether it arrives.
+    Where somebody is in between we ring once and see whether it arrives.
     """
     try:
         connection = address.connect()
@@ -49,11 +48,6 @@ def listen(address: Address, channel: str, ring: Callable[[], None]) -> Postgres
 
 def begin(connection: Connection[Any], channel: str) -> None:
     connection.execute(f'LISTEN "{channel}"'.encode(), prepare=False)
-
-
-def is_direct(connection: Connection[Any]) -> bool:
-    row = connection.execute("SELECT pg_backend_pid()", prepare=False).fetchone()
-    return row is not None and row[0] == connection.info.backend_pid
 
 
 def arrives(connection: Connection[Any], ring: Callable[[], None]) -> bool:

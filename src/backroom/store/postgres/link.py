@@ -7,6 +7,7 @@ over one socket end in garbage, so a child finds a closed link and opens its own
 from __future__ import annotations
 
 import os
+import secrets
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,7 @@ from backroom.store.postgres.ready import ready
 if TYPE_CHECKING:
     from psycopg import Connection
 
-__all__ = ["Address", "Link"]
+__all__ = ["Address", "Link", "is_direct"]
 
 # A dead network must be noticed in seconds, not after the system's two hours.
 DEFAULTS: dict[str, str | int] = {
@@ -35,11 +36,20 @@ inherited: list[Any] = []
 
 
 class Address:
-    """Where the server is, and whether statements may be prepared there."""
+    """Where the server is, and whether statements may be prepared there.
 
-    def __init__(self, dsn: str, prepare_threshold: int | None = 5) -> None:
+    Behind a pooler they may not, unless somebody insists who knows that it keeps track of them. One
+    that doesn't passes a connection on with what others prepared on it. So the first connection
+    finds out whether a pooler is there; and what is prepared has a name that nobody else uses for
+    another statement, or the wrong one could be executed in silence.
+    """
+
+    def __init__(
+        self, dsn: str, prepare_threshold: int | None = 5, *, insist: bool = False
+    ) -> None:
         self.dsn = dsn
         self.prepare_threshold = prepare_threshold
+        self.certain = insist or prepare_threshold is None
 
     def connect(self) -> Connection[tuple[Any, ...]]:
         pg = psycopg()
@@ -50,9 +60,21 @@ class Address:
                 autocommit=True,
                 prepare_threshold=self.prepare_threshold,
             )
+            if not self.certain:
+                if not is_direct(connection):
+                    self.prepare_threshold = connection.prepare_threshold = None
+                self.certain = True
         except pg.Error as error:
             raise fault(error) from error
+        # psycopg numbers its own prepared statements, from 0 on every connection.
+        connection._prepared._prepared_idx = secrets.randbits(60)
         return connection
+
+
+def is_direct(connection: Connection[Any]) -> bool:
+    """Whether nobody is in between: a pooler makes up the process number that it tells us."""
+    row = connection.execute("SELECT pg_backend_pid()", prepare=False).fetchone()
+    return row is not None and row[0] == connection.info.backend_pid
 
 
 class Link:

@@ -10,10 +10,10 @@ What a cursor does for us besides is done by hand here: named values, prepared s
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache
-from itertools import count
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from backroom.records.errors import StoreError
@@ -37,6 +37,9 @@ class Text(NamedTuple):
 
     sql: bytes
     names: tuple[str, ...]
+    prepared: bytes
+    """What it is called where it is prepared: the same name is the same statement for everybody,
+    since a pooler may hand us a connection on which others have prepared theirs."""
 
 
 @lru_cache(maxsize=1024)
@@ -48,7 +51,9 @@ def positional(sql: str) -> Text:
         name = match[1]
         return places.setdefault(name, f"${len(places) + 1}") if name else "%"
 
-    return Text(NAMED.sub(place, sql).encode(), tuple(places))
+    text = NAMED.sub(place, sql).encode()
+    digest = hashlib.blake2b(text, digest_size=12).hexdigest()
+    return Text(text, tuple(places), b"backroom_" + digest.encode())
 
 
 class Pipeline:
@@ -61,8 +66,7 @@ class Pipeline:
         self.threshold = prepare_threshold
         self.transformer = psycopg().adapt.Transformer(connection)
         self.uses: dict[Text, int] = {}
-        self.prepared: dict[Text, bytes] = {}
-        self.numbers = count(1)
+        self.prepared: set[Text] = set()
 
     def send(self, statements: Iterable[Statement]) -> None:
         """Execute the statements and hand each its rows. Raises what psycopg raises; then the
@@ -74,16 +78,15 @@ class Pipeline:
         pgconn.enter_pipeline_mode()
         takes: list[Take | None] = []
         for text, given, take in sending:
-            name = self.prepared.get(text)
-            if name is None and self.worth_preparing(text):
-                name = self.prepared[text] = b"backroom_%d" % next(self.numbers)
+            if text not in self.prepared and self.worth_preparing(text):
+                self.prepared.add(text)
                 fresh.append(text)
-                pgconn.send_prepare(name, text.sql)
+                pgconn.send_prepare(text.prepared, text.sql)
                 takes.append(None)
-            if name is None:
-                pgconn.send_query_params(text.sql, given)
+            if text in self.prepared:
+                pgconn.send_query_prepared(text.prepared, given)
             else:
-                pgconn.send_query_prepared(name, given)
+                pgconn.send_query_params(text.sql, given)
             takes.append(take)
         pgconn.pipeline_sync()
         failed: PGresult | None = None
@@ -97,7 +100,7 @@ class Pipeline:
         pgconn.exit_pipeline_mode()
         if failed is not None:
             for text in fresh:  # what came after the failure was never prepared
-                del self.prepared[text]
+                self.prepared.discard(text)
             raise psycopg().errors.error_from_result(failed)
         for take, got in rows:
             take(got)

@@ -87,9 +87,9 @@ class PostgresSession:
                     ) from error
 
     def worth_another_try(self, error: BaseException) -> bool:
-        if is_pooled(error) and self.link.address.prepare_threshold is not None:
+        if is_pooled(error):
             self.link.address.prepare_threshold = None
-            self.link.drop()
+            self.link.drop()  # whose pipeline may go on preparing after another thread gave it up
             return True
         if sqlstate(error) == PLAN_CHANGED:
             self.link.drop()  # with all that was prepared on it

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 __all__ = ["PostgresStore"]
 
+PREPARE_THRESHOLD = 5  # uses before a statement is prepared
 SCHEMA = re.compile(r"[a-z_][a-z0-9_]{0,39}")
 
 T = TypeVar("T")
@@ -40,8 +41,7 @@ class PostgresStore:
 
     schema              where our tables are; two applications in one database have one each
     listen_dsn          an address past the pooler, for the doorbell; None: the same
-    prepare_threshold   uses before a statement is prepared; None: never, for old poolers (one that
-                        loses prepared statements is noticed as well, at the price of one retry)
+    prepare             whether to prepare statements; None: unless a pooler is found in between
     lock_timeout_seconds    how long a batch waits for rows and keys that others hold
     """
 
@@ -53,7 +53,7 @@ class PostgresStore:
         *,
         schema: str = "backroom",
         listen_dsn: str | None = None,
-        prepare_threshold: int | None = 5,
+        prepare: bool | None = None,
         lock_timeout_seconds: float = 5.0,
     ) -> None:
         if not SCHEMA.fullmatch(schema):
@@ -62,7 +62,9 @@ class PostgresStore:
                 "underscores, up to 40, not beginning with a digit."
             )
         self.sql = Sql(schema)
-        self.address = Address(dsn, prepare_threshold)
+        self.address = Address(
+            dsn, None if prepare is False else PREPARE_THRESHOLD, insist=prepare is True
+        )
         self.listen_address = Address(listen_dsn or dsn, None)
         self.channel = f"{schema}_bell"
         link = Link(self.address)
