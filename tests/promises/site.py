@@ -198,17 +198,19 @@ class Site:
         self._begin_life()
 
     def _bury_the_dead(self) -> None:
-        """A worker may die of its very last call. Then another has to take its row away."""
-        assert self.life is not None
-        self.life.end()
-        while self.life.app.plan.dead:
-            self._replace_the_dead()
+        """A worker may die of its very last call. Then its successor has to take its row away, which
+        must be given the time to do so before it is stopped itself."""
+        while True:
             self.until(self._only_the_living)
+            assert self.life is not None
             self.life.end()
+            if not self.life.app.plan.dead:
+                return
 
     def _only_the_living(self) -> bool:
         assert self.life is not None
-        return [worker.id for worker in self.reader.workers()] == [self.life.worker.id]
+        left = [worker.id for worker in self.reader.workers()]
+        return left == [self.life.worker.id] and not self.life.app.plan.dead
 
     def _begin_life(self) -> None:
         self.life = Life(self._program(next(self._plans, Plan()))[0])
