@@ -157,6 +157,7 @@ def latency(place: Place, size: Size) -> Iterator[Figure]:
         for _ in range(size.stamps + 1):
             measured.stamp.start(time.monotonic_ns())
             time.sleep(chance.uniform(0.02, 0.06))  # idle again, at any moment of its loops
+        until_drained([worker], size.stamps + 1, database)
         delays = [ns / 1e6 for ns in worker.stop()["delays_ns"][1:]]
     assert len(delays) == size.stamps, f"{len(delays)} of {size.stamps} runs began"
     yield Figure("start to running, p50", "ms", percentile(delays, 50), percentile(floor, 50))
