@@ -198,8 +198,8 @@ class Site:
         self._begin_life()
 
     def _bury_the_dead(self) -> None:
-        """A worker may die of its very last call. Then its successor has to take its row away, which
-        must be given the time to do so before it is stopped itself."""
+        """A worker may die of its very last call. Then its successor has to take its row away, and
+        is given the time to do so before it is stopped itself."""
         while True:
             self.until(self._only_the_living)
             assert self.life is not None
