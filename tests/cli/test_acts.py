@@ -1,4 +1,4 @@
-"""`backroom start`, `cancel`, `retry` and `emit`."""
+"""`backroom start`, `cancel`, `retry`, `reschedule` and `emit`."""
 
 from __future__ import annotations
 
@@ -173,3 +173,28 @@ def test_a_payload_that_is_not_json_is_refused(backroom: Terminal, client: Backr
     assert said.code == 2
     assert "the payload isn't JSON" in said.err
     assert "can't be the name of an event" in backroom("emit", run.id, "no way", "1").err
+
+
+def test_reschedule_moves_what_has_not_begun(backroom: Terminal, client: Backroom) -> None:
+    run = shop.ship.using(delay=3600).start("pen")
+    said = backroom("reschedule", run.id, "--at", "2999-03-01T08:00:00+01:00")
+    assert said.out == f"{run.id} is due 2999-03-01T07:00:00+00:00.\n"
+    assert run.status().wait().state is State.SCHEDULED
+    assert backroom("reschedule", run.id, "--delay", "0").code == 0
+    with client.working():
+        assert run.result().wait(20) == {"weight": 3}
+    said = backroom("reschedule", run.id, "--delay", "2h")
+    assert said.code == 1
+    assert "is succeeded and can't be rescheduled" in said.err
+
+
+def test_reschedule_wants_to_know_when(backroom: Terminal, client: Backroom) -> None:
+    run = shop.ship.start("pen")
+    assert backroom("reschedule", run.id).code == 2
+    assert backroom("reschedule", run.id, "--delay", "1h", "--at", "2999-03-01T08:00Z").code == 2
+    said = backroom("reschedule", run.id, "--delay", "soon")
+    assert said.code == 2
+    assert "can't be read" in said.err
+    said = backroom("reschedule", run.id, "--delay", "9999d")
+    assert said.code == 1
+    assert "ten years" in said.err

@@ -17,6 +17,7 @@ from backroom import (
     Backroom,
     Retry,
     Rollback,
+    State,
     current_run,
     first,
     gather,
@@ -313,7 +314,7 @@ def a_cancel(app: Backroom, hand: Hand) -> Callable[[Site], object]:
         site.parked(run)
         run.cancel("no more").wait()
         site.end(run)
-        site.until(lambda: site.reader.counts().get(("default", "cancelled")) == 2)
+        site.until(lambda: len(site.reader.runs(states=[State.CANCELLED])) == 2)
         return [site.end(app.run(row.id)) for row in site.reader.runs()]
 
     return play

@@ -45,9 +45,13 @@ def put_to_bed(database: str, number: int, folder: Path, *, patience: float) -> 
     store = client.office.store
     handle = client.handle("nap")
 
-    def are(state: State, how_many: int) -> bool:
-        counts = client.office.read(lambda reader: reader.counts()).result()
-        return counts.get(("default", state.value), 0) == how_many
+    def are_asleep(how_many: int) -> bool:
+        return [queue.parked for queue in client.queues().wait()] == [how_many]
+
+    def all_are_up() -> bool:
+        badly = [State.FAILED, State.CANCELLED, State.NEEDS_ATTENTION]
+        look = client.office.read(lambda reader: reader.runs(states=badly, limit=1))
+        return client.queues().wait() == [] and look.result() == []
 
     def start(how_many: int) -> None:
         for first in range(0, how_many, AT_ONCE):
@@ -64,13 +68,13 @@ def put_to_bed(database: str, number: int, folder: Path, *, patience: float) -> 
             supervisor.ready()
             (worker,) = supervisor.children()
             start(WARM_UP)
-            eventually(lambda: are(State.WAITING, WARM_UP), within=patience)
+            eventually(lambda: are_asleep(WARM_UP), within=patience)
             before = memory(worker, "VmRSS")
             start(number)
-            eventually(lambda: are(State.WAITING, WARM_UP + number), within=patience)
+            eventually(lambda: are_asleep(WARM_UP + number), within=patience)
             asleep, peak = memory(worker, "VmRSS"), memory(worker, "VmHWM")
             store.move_clock(DAY_US)
-            eventually(lambda: are(State.SUCCEEDED, WARM_UP + number), within=patience)
+            eventually(all_are_up, within=patience)
             assert supervisor.children() == [worker], "it is the same process all the time"
     finally:
         client.close()

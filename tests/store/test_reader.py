@@ -4,7 +4,7 @@ import pytest
 
 from backroom.records.states import State
 from backroom.store.protocol import Store
-from backroom.store.verbs import Emit, SaveStep, Start
+from backroom.store.verbs import Attention, Emit, SaveStep, Start
 from tests.store.desk import HOUR, MINUTE, Desk, event, step
 
 
@@ -74,21 +74,21 @@ def test_a_timer_that_has_come_due_reads_as_ready(desk: Desk) -> None:
     assert desk.state(run_id) is State.READY
     assert [row.id for row in desk.reader.runs(states=(State.READY,))] == [run_id]
     assert desk.reader.runs(states=(State.SCHEDULED,)) == []
-    assert desk.reader.counts() == {("default", "ready"): 1}
+    assert desk.reader.queues()[0].due == 1
 
 
-def test_counts_are_per_queue_and_state(desk: Desk) -> None:
-    desk.settled()
+def test_queues_count_what_has_not_ended(desk: Desk) -> None:
     desk.settled()
     desk.settled(State.FAILED)
     desk.parked(event())
+    aside = desk.started_and_claimed()
+    desk.done(Attention(aside.id, aside.attempt, "{}"))
     desk.start(queue="mail")
-    assert desk.reader.counts() == {
-        ("default", "succeeded"): 2,
-        ("default", "failed"): 1,
-        ("default", "waiting"): 1,
-        ("mail", "ready"): 1,
-    }
+    desk.start(queue="mail", delay_us=HOUR)
+    default, mail = desk.reader.queues()
+    assert (default.rules.name, mail.rules.name) == ("default", "mail")
+    assert (default.due, default.later, default.parked, default.aside) == (0, 0, 1, 1)
+    assert (mail.due, mail.later, mail.parked, mail.aside) == (1, 1, 0, 0)
 
 
 def test_ended_answers_only_those_that_have_ended(desk: Desk) -> None:
@@ -121,7 +121,7 @@ def test_what_does_not_exist_reads_as_nothing(desk: Desk) -> None:
         assert desk.reader.steps(run_id) == []
         assert desk.reader.waits(run_id) == []
         assert desk.reader.attempts(run_id) == []
-    assert desk.reader.counts() == {}
+    assert desk.reader.queues() == []
     assert desk.reader.workers() == []
 
 

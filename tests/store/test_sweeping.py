@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import json
+import random
+from typing import Any
+
+import pytest
 
 from backroom.records.queues import Pruned
-from backroom.records.runs import StepRow
-from backroom.records.states import State
+from backroom.records.runs import Mail, NewRun, Started, StepRow, WaitRow
+from backroom.records.states import FINAL, State
 from backroom.store.verbs import (
+    Cancel,
     Expire,
+    Park,
     Progress,
     Prune,
     Reschedule,
@@ -204,3 +210,108 @@ def test_pruning_goes_batch_by_batch_in_order(desk: Desk) -> None:
     second = prune(desk, limit=3, after=first.after)
     assert second == Pruned(3, 0, ids[5])
     assert prune(desk, limit=3, after=second.after) == Pruned(1, 0, None)
+
+
+@pytest.mark.parametrize(
+    "run_id", ["ffffffff-ffff-4fff-bfff-ffffffffffff", "00000000-0000-4000-8000-000000000000"]
+)
+def test_a_run_whose_id_tells_no_time_goes_as_well(desk: Desk, run_id: str) -> None:
+    desk.settled()
+    assert desk.do(Start(NewRun(run_id, "flow"))) == Started(run_id, True)
+    run = desk.claim()
+    desk.done(Settle(run.id, run.attempt, State.SUCCEEDED, "1"))
+    assert prune(desk).count == 0
+    desk.store.move_clock(31 * DAY)
+    assert prune(desk, limit=1).count == 1
+    assert prune(desk, limit=1, after=desk.ids[0] if run_id > desk.ids[0] else run_id).count == 1
+    assert desk.reader.run(run_id) is None
+
+
+def test_whatever_has_happened_pruning_takes_nothing_that_is_alive(desk: Desk) -> None:
+    """Random lives of random families; then pruning, bite by bite, until there is no more."""
+    chance = random.Random(desk.store.dialect)
+    for _ in range(16):
+        for _ in range(25):
+            a_random_deed(desk, chance)
+        desk.store.move_clock(chance.choice([HOUR, DAY, 9 * DAY]))
+    before = {run_id: seen(desk, run_id) for run_id in desk.ids if desk.reader.run(run_id)}
+    alive = {i for i, (row, *_) in before.items() if row.state not in FINAL}
+    older_than, limit = 3 * DAY, 7
+    after, removed = None, 0
+    while True:
+        answer = desk.do(Prune(older_than, after, limit))
+        assert isinstance(answer, Pruned)
+        after, removed = answer.after, removed + answer.count
+        if after is None:
+            break
+    assert len(alive) > 10
+    assert removed > 10
+    for run_id, was in before.items():
+        row = was[0]
+        needed = (
+            run_id in alive
+            or row.finished_at is None
+            or row.finished_at >= desk.now() - older_than
+            or {row.parent_id, row.cause_id} & alive
+            or any(run_id in {w.name for w in before[other][2]} for other in alive)
+            or any(before[other][0].parent_id == run_id for other in alive)
+            or (row.key is not None and row.finished_at >= desk.now() - 7 * DAY)
+        )
+        is_there = desk.reader.run(run_id) is not None
+        assert is_there == bool(needed)
+        if is_there:
+            assert seen(desk, run_id)[1:] == was[1:], "with all that belongs to it"
+        else:
+            assert seen(desk, run_id) == (None, [], [], [], []), "and nothing is left of it"
+    orphans = (
+        "SELECT count(*) FROM {b}%s AS t "
+        "WHERE NOT EXISTS (SELECT 1 FROM {b}run AS r WHERE r.id = t.%s)"
+    )
+    for table in TABLES[1:]:
+        of_run = "id" if table == "live" else "run_id"
+        assert desk.query(orphans % (table, of_run)) == [(0,)]
+
+
+Seen = tuple[Any, list[StepRow], list[WaitRow], list[Any], list[Mail]]
+
+
+def seen(desk: Desk, run_id: str) -> Seen:
+    reader = desk.reader
+    return (
+        reader.run(run_id), reader.steps(run_id), reader.waits(run_id), reader.attempts(run_id),
+        reader.mail([run_id]),
+    )  # fmt: skip
+
+
+def a_random_deed(desk: Desk, chance: random.Random) -> None:
+    known = desk.reader.runs(limit=1000)
+    alive = [row.id for row in known if row.state not in FINAL]
+    running = [row for row in known if row.state is State.RUNNING]
+    match chance.choice("sssssspeecwwrkffff" + "a" * (len(known) % 7 == 0)):
+        case "s":
+            parent = chance.choice(alive) if alive and chance.random() < 0.4 else None
+            key = f"key {len(desk.ids)}" if chance.random() < 0.3 else None
+            delay = chance.choice([0, 0, 0, 20 * DAY])
+            cause = parent or (chance.choice(alive) if alive and chance.random() < 0.3 else None)
+            desk.start(parent_id=parent, cause_id=cause, key=key, delay_us=delay)
+        case "p" if running:
+            run = chance.choice(running)
+            desk.do(Progress(run.id, run.attempt, 0.5, "half"))
+        case "e" if alive:
+            desk.emit(chance.choice(alive))
+        case "c":
+            desk.claims(3)
+        case "w" if running:
+            run, other = chance.choice(running), chance.choice(known)
+            desk.do(Park(run.id, run.attempt, (chance.choice([event(), child(other.id)]),)))
+        case "k" if running:
+            run = chance.choice(running)
+            desk.do(SaveStep(run.id, run.attempt, step(f"work#{chance.randrange(9)}")))
+        case "r" if known:
+            desk.do(RetryRun(chance.choice(known).id))
+        case "f" if running:
+            run = chance.choice(running)
+            state = chance.choice([State.SUCCEEDED, State.SUCCEEDED, State.FAILED])
+            desk.do(Settle(run.id, run.attempt, state, "1", '{"kind": "E"}'))
+        case "a" if alive:
+            desk.do(Cancel(chance.choice(alive)))

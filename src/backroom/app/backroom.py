@@ -277,17 +277,20 @@ class Backroom:
         *,
         older_than: float | timedelta,
         limit: int | None = None,
+        seconds: float | None = None,
         dry_run: bool = False,
     ) -> Pending[Pruned]:
         """Remove runs that ended longer ago than this, with all that belongs to them.
 
-        In transactions of at most 1,000 runs, the oldest first. Kept are those that a live run
+        In transactions of at most 1,000 runs, the oldest first; `limit`: so many runs at most,
+        `seconds`: begin no further transaction after that. Kept are those that a live run
         waits for or has started, those with live children, and for a week those with a key. `count`
-        of the answer is how many went (dry_run: would go), `kept` how many were needed.
+        of the answer is how many went (dry_run: would go), `kept` how many were needed, `after` is
+        None if that was all.
         """
         length = older_than.total_seconds() if isinstance(older_than, timedelta) else older_than
         return Promise(
-            self._starter.prune(to_delay_us(length), limit, dry_run),
+            self._starter.prune(to_delay_us(length), limit, seconds, dry_run),
             lambda pruned: pruned, what="Pruning",
         )  # fmt: skip
 
@@ -397,6 +400,7 @@ class Backroom:
         given: dict[str, Any] = {
             "queues": settings.queues, "concurrency": settings.concurrency, "lease": settings.lease,
             "poll": settings.poll, "grace": settings.grace, "doorbells": settings.doorbells,
+            "keep": settings.keep_days * 86_400,
         }  # fmt: skip
         executors = Executors({OWN: Declaration(self._processes)} | self._executors)
         performer = Performer(self._specs, executors, self._queues)

@@ -82,6 +82,12 @@ class Settings(BaseSettings):
     grace: float = Field(
         20.0, ge=0, le=3600, description="Worker: how long runs may go on when it is stopped."
     )
+    keep_days: float = Field(
+        30.0,
+        ge=0,
+        le=3660,
+        description="Worker: days after which an ended run is removed; 0: never.",
+    )
     processes: int = Field(
         0, ge=0, le=1_000, description="Worker: processes for steps with process=True; 0: as many "
         "as there are cores.",

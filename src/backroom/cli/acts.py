@@ -1,14 +1,14 @@
-"""`backroom cancel`, `retry` and `emit`: acting on runs, without the application's code."""
+"""`cancel`, `retry`, `reschedule` and `emit`: acting on runs, without the application's code."""
 
 from __future__ import annotations
 
 import click
 
 from backroom.cli.opening import database_options, impatient, opened
-from backroom.cli.payloads import parsed
+from backroom.cli.payloads import moment, parsed, seconds
 from backroom.records.states import FINAL, State
 
-__all__ = ["cancel_command", "emit_command", "retry_command"]
+__all__ = ["cancel_command", "emit_command", "reschedule_command", "retry_command"]
 
 
 @click.command("cancel", short_help="Cancel runs.")
@@ -39,6 +39,28 @@ def retry_command(run_ids: tuple[str, ...], database: str | None, app: str | Non
         for run_id in run_ids:
             impatient(backroom).run(run_id).retry().wait()
             click.echo(f"{run_id} is ready again.")
+
+
+@click.command("reschedule", short_help="Move runs to another time.")
+@click.argument("run_ids", metavar="RUN...", nargs=-1, required=True)
+@click.option("--delay", metavar="TIME", help="To 90, 15min, 2h, 3d from now.")
+@click.option("--at", metavar="MOMENT", help="To a moment, as in 2026-03-01T08:00:00+01:00.")
+@database_options
+def reschedule_command(
+    run_ids: tuple[str, ...], delay: str | None, at: str | None, database: str | None,
+    app: str | None,
+) -> None:  # fmt: skip
+    """Move runs that haven't begun to another time; --delay 0: to now."""
+    after, moment_at = seconds(delay), moment(at)
+    if (after is None) == (moment_at is None):
+        raise click.UsageError("Say when: either --delay or --at.")
+    with opened(database, app) as backroom:
+        for run_id in run_ids:
+            run = impatient(backroom).run(run_id)
+            run.reschedule(delay=after, at=moment_at).wait()
+            due = run.status().wait().available_at
+            when = "now" if due is None else due.isoformat(timespec="seconds")
+            click.echo(f"{run_id} is due {when}.")
 
 
 @click.command("emit", short_help="Put an event into a run's mailbox.")

@@ -45,14 +45,14 @@ def arguments(pairs: tuple[str, ...], whole: str | None) -> dict[str, Any]:
 UNITS = {"": 1, "s": 1, "min": 60, "m": 60, "h": 3600, "d": 86_400}
 
 
-def seconds(text: str | None) -> float | None:
+def seconds(text: str | None, option: str = "--delay") -> float | None:
     """90, 90s, 15min, 2h, 3d."""
     if text is None:
         return None
     match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([a-z]*)", text.strip().lower())
     if match is None or match[2] not in UNITS:
         raise click.BadParameter(
-            f"--delay {text!r} can't be read. Write seconds, or 90s, 15min, 2h, 3d."
+            f"{option} {text!r} can't be read. Write seconds, or 90s, 15min, 2h, 3d."
         )
     return float(match[1]) * UNITS[match[2]]
 

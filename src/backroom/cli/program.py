@@ -25,6 +25,7 @@ COMMANDS = {
     "resume": "backroom.cli.queues",
     "cancel": "backroom.cli.acts",
     "retry": "backroom.cli.acts",
+    "reschedule": "backroom.cli.acts",
     "emit": "backroom.cli.acts",
     "prune": "backroom.cli.pruning",
     "migrate": "backroom.cli.upkeep",

@@ -35,12 +35,12 @@ def queues_command(as_json: bool, database: str | None, app: str | None) -> None
     rows = [
         [
             queue.rules.name, str(queue.due), waiting_for(queue, now), str(queue.running),
-            str(queue.later), str(queue.parked),
+            str(queue.later), str(queue.parked), str(queue.aside),
             "; ".join([*paused(queue, now), *told(queue.rules)]),
         ]
         for queue in queues
     ]  # fmt: skip
-    heads = ["queue", "due", "oldest", "running", "later", "parked", "rules"]
+    heads = ["queue", "due", "oldest", "running", "later", "parked", "aside", "rules"]
     print_table(heads, rows, last="rules")
 
 
@@ -109,6 +109,7 @@ def queue_as_json(queue: QueueRow) -> dict[str, Any]:
         "later": queue.later,
         "parked": queue.parked,
         "running": queue.running,
+        "aside": queue.aside,
         "paused_at": iso(queue.paused_at),
         "paused_by": queue.paused_by,
         "concurrency": rules.concurrency,

@@ -154,8 +154,7 @@ def about_workers(reader: Reader) -> Iterator[Finding]:
         names = ", ".join(worker.name for worker in alive)
         yield ("ok", f"{counted(len(alive), 'worker')} alive: {names}.", "")
         return
-    open_states = [state.value for state in State if state not in FINAL]
-    waiting = sum(number for (_, state), number in reader.counts().items() if state in open_states)
+    waiting = sum(q.due + q.later + q.parked + q.running + q.aside for q in reader.queues())
     if not waiting:
         yield ("ok", "No worker is alive, and no run waits for one.", "")
         return
@@ -167,7 +166,7 @@ def about_workers(reader: Reader) -> Iterator[Finding]:
 
 
 def about_aside(reader: Reader) -> Iterator[Finding]:
-    aside = sum(n for (_, state), n in reader.counts().items() if state == State.NEEDS_ATTENTION)
+    aside = sum(queue.aside for queue in reader.queues())
     if aside:
         yield (
             "warning",

@@ -39,9 +39,10 @@ from backroom.records.outcome import (
     Outcome,
     TryAgain,
 )
+from backroom.records.queues import Pruned
 from backroom.records.runs import Claimed, Claims, Mail, RunRow, WorkerRow
 from backroom.store.protocol import Bell, Reader
-from backroom.store.verbs import Claim, Expire, HandBack, Reconcile, Rescue
+from backroom.store.verbs import Claim, Expire, HandBack, Prune, Reconcile, Rescue
 
 __all__ = ["Worker", "WorkerSettings"]
 
@@ -50,6 +51,9 @@ log = logging.getLogger("backroom.worker")
 SUSPECTS_SECONDS = 1.0  # between two looks for suspects
 SUSPECTS = 100  # how many are told of; no supervisor has so many processes for them
 EXPIRY_SECONDS = 1.0  # between two looks for runs that have expired
+PRUNE_SECONDS = 600.0  # between two walks through the runs that ended long ago
+BITE = 100  # runs that are looked at, and removed if old enough, in one transaction
+BITE_SECONDS = 0.25  # between two bites of a walk
 BUSY_SECONDS = 0.005  # until it looks again at a queue whose lock another worker had
 
 
@@ -63,6 +67,7 @@ class WorkerSettings:
     poll          longest time between two looks for work while idle
     pulse         time between two looks at SQLite's change counter while idle
     grace         how long a stopping worker lets its runs go on before it hands them back
+    keep          how long after its end a run is removed; 0: never
     """
 
     queues: tuple[str, ...] = ()
@@ -71,6 +76,7 @@ class WorkerSettings:
     poll: float = 0.2
     pulse: float = 0.02
     grace: float = 20.0
+    keep: float = 0.0
     doorbells: bool = True
     renew: bool = True  # False: a supervisor renews the lease
     only_suspects: bool = False  # perform suspects one at a time, and stop when there are none
@@ -129,7 +135,7 @@ class Worker:
             loop.create_task(duty)
             for duty in (
                 self._bring_news(), self._heed_cancels(), self._rescue(), self._look_for_suspects(),
-                self._expire(),
+                self._expire(), self._prune(),
             )
         ]  # fmt: skip
         if self._settings.only_suspects:
@@ -548,6 +554,26 @@ class Worker:
                     self._wake.set()  # perhaps a run waits for one of them
                     continue
             await asyncio.sleep(EXPIRY_SECONDS)
+
+    async def _prune(self) -> None:
+        """Remove runs that ended long ago, in small bites and on the lane that no checkpoint waits
+        for. Every worker does, each at times of its own; those who meet pass each other by."""
+        if not self._settings.keep or self._settings.only_suspects:
+            return
+        older_than_us = int(self._settings.keep * 1_000_000)
+        while True:
+            await asyncio.sleep(PRUNE_SECONDS * (0.1 + 0.9 * self._office.world.chance()))
+            after, removed = None, 0
+            with contextlib.suppress(StoreError):  # later, then
+                while True:
+                    bite = Prune(older_than_us, after, BITE)
+                    pruned: Pruned = await self._office.doors.submit(bite)
+                    after, removed = pruned.after, removed + pruned.count
+                    if after is None:
+                        break
+                    await asyncio.sleep(BITE_SECONDS)
+            if removed:
+                log.info("removed %d runs that ended long ago", removed)
 
 
 def note(run: Claimed, outcome: Outcome) -> None:

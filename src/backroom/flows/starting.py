@@ -299,9 +299,13 @@ class Starter:
             future.result()
         return future
 
-    def prune(self, older_than_us: int, limit: int | None, dry_run: bool) -> Future[Pruned]:
+    def prune(
+        self, older_than_us: int, limit: int | None, seconds: float | None, dry_run: bool
+    ) -> Future[Pruned]:
         """Batch after batch, each a transaction of its own, until there is no more."""
         office = self._office()
+        world = self._world
+        stop_at = None if seconds is None else world.monotonic() + seconds
         result: Future[Pruned] = new_future()
         done = Pruned(0, 0, None)
 
@@ -313,7 +317,9 @@ class Starter:
                 return
             answer: Pruned = finished.result()
             done = Pruned(done.count + answer.count, done.kept + answer.kept, answer.after)
-            if done.after is None or (limit is not None and done.count >= limit):
+            full = limit is not None and done.count >= limit
+            late = stop_at is not None and world.monotonic() >= stop_at
+            if done.after is None or full or late:
                 result.set_result(done)
                 return
             try:

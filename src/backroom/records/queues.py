@@ -38,6 +38,7 @@ class QueueRow:
     later: int = 0  # scheduled, not due yet
     parked: int = 0  # suspended, until a time or an event
     running: int = 0
+    aside: int = 0  # set aside for a person to decide
     oldest_due_at: int | None = None  # since when the oldest of the due ones could be claimed
     next_token_at: int | None = None  # when the rate lets the next one through, if not now
 

@@ -109,12 +109,9 @@ class Reader(Protocol):
 
     def workers(self) -> list[WorkerRow]: ...
 
-    def counts(self) -> dict[tuple[str, str], int]:
-        """How many runs per (queue, state), final states included."""
-        ...
-
     def queues(self, name: str | None = None) -> list[QueueRow]:
-        """How the queues stand that have rules or live runs, by name; or this one alone."""
+        """How the queues stand that have rules or live runs, by name; or this one alone. It walks
+        the hot rows, and no run that has ended."""
         ...
 
     def in_queue(self, run_id: str) -> Standing | None:

@@ -117,9 +117,6 @@ class PostgresReader:
     def workers(self) -> list[WorkerRow]:
         return [worker_row(row) for row in self.rows("workers")]
 
-    def counts(self) -> dict[tuple[str, str], int]:
-        return {(queue, state): count for queue, state, count in self.rows("counts")}
-
     def queues(self, name: str | None = None) -> list[QueueRow]:
         return [queue_row(row) for row in self.rows("queues", queue=name)]
 

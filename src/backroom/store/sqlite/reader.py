@@ -101,9 +101,6 @@ class SqliteReader:
         """Where workers can be rung."""
         return [bell for (bell,) in self._rows("bells")]
 
-    def counts(self) -> dict[tuple[str, str], int]:
-        return {(queue, state): number for queue, state, number in self._rows("counts")}
-
     def queues(self, name: str | None = None) -> list[QueueRow]:
         return [queue_row(row) for row in self._rows("queues", name)]
 

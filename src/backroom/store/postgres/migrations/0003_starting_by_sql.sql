@@ -167,7 +167,8 @@ BEGIN
 END
 $$;
 
--- Moves a run that hasn't begun to another time, and returns that; the deadline moves along.
+-- Moves a run that hasn't begun to another time, and returns that; the deadline and the expiry (a
+-- column of 0004) move along.
 CREATE FUNCTION backroom.reschedule(
     run_id uuid, delay interval DEFAULT NULL, at timestamptz DEFAULT NULL
 ) RETURNS timestamptz
@@ -177,7 +178,8 @@ DECLARE
 BEGIN
     UPDATE backroom.live AS l
     SET state = CASE WHEN due > backroom.now_us() THEN 'scheduled' ELSE 'ready' END,
-        available_at = due, deadline_at = l.deadline_at + (due - l.available_at)
+        available_at = due, deadline_at = l.deadline_at + (due - l.available_at),
+        expires_at = l.expires_at + (due - l.available_at)
     WHERE l.id = reschedule.run_id AND l.state || '' IN ('scheduled', 'ready');
     IF NOT FOUND THEN
         RAISE EXCEPTION 'Run % is % and can''t be rescheduled.',

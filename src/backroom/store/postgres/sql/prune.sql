@@ -1,14 +1,34 @@
 -- Removes runs that ended long ago with all that belongs to them, in the order of their ids (they
 -- rise with time, and no run ends before it is made). Kept is what a live run needs: one that waits
 -- for it, has started it or was started by it; and a key for its time.
-WITH seen AS MATERIALIZED (
-    SELECT e.run_id, e.finished_at < backroom.now_us() - %(older_than_us)s::bigint AS old, e.finished_at
-    FROM backroom.result AS e
-    WHERE e.run_id > %(after)s::uuid AND e.run_id < (
-        lpad(to_hex(greatest(0, backroom.now_us() - %(older_than_us)s::bigint) / 1000 + 1), 12, '0')
-        || '00000000000000000000'
-    )::uuid
-    ORDER BY e.run_id LIMIT %(limit)s::int
+--
+-- Some callers of SQL give ids of their own, which begin with no time: most of those lie beyond all
+-- that time has made so far, so that is looked through as well.
+WITH bounds AS MATERIALIZED (
+    SELECT
+        (lpad(to_hex(greatest(0, backroom.now_us() - %(older_than_us)s::bigint) / 1000 + 1), 12, '0')
+            || '00000000000000000000')::uuid AS old,
+        greatest(%(after)s::uuid, (lpad(to_hex(backroom.now_us() / 1000 + 86400000), 12, '0')
+            || '00000000000000000000')::uuid) AS beyond
+), seen AS MATERIALIZED (
+    SELECT s.* FROM (
+        (
+            SELECT
+                e.run_id, e.finished_at < backroom.now_us() - %(older_than_us)s::bigint AS old,
+                e.finished_at
+            FROM backroom.result AS e
+            WHERE e.run_id > %(after)s::uuid AND e.run_id < (SELECT b.old FROM bounds AS b)
+            ORDER BY e.run_id LIMIT %(limit)s::int
+        ) UNION ALL (
+            SELECT
+                e.run_id, e.finished_at < backroom.now_us() - %(older_than_us)s::bigint,
+                e.finished_at
+            FROM backroom.result AS e
+            WHERE e.run_id > (SELECT b.beyond FROM bounds AS b)
+            ORDER BY e.run_id LIMIT %(limit)s::int
+        )
+    ) AS s
+    ORDER BY s.run_id LIMIT %(limit)s::int
 ), judged AS MATERIALIZED (
     SELECT s.run_id, r.flow, r.key, (
         EXISTS (

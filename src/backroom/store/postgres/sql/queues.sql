@@ -2,7 +2,7 @@
 SELECT
     coalesce(q.name, s.queue), q.concurrency, q.per_partition, q.rate, q.per_us, q.burst,
     q.max_waiting, q.paused_at, q.paused_by, coalesce(s.due, 0), coalesce(s.later, 0),
-    coalesce(s.parked, 0), coalesce(s.running, 0), s.oldest_due_at,
+    coalesce(s.parked, 0), coalesce(s.running, 0), coalesce(s.aside, 0), s.oldest_due_at,
     q.full_at - (q.burst - 1) * q.interval_us
 FROM (
     SELECT * FROM backroom.queue AS q WHERE %(queue)s::text IS NULL OR q.name = %(queue)s
@@ -15,6 +15,7 @@ FULL JOIN (
         count(*) FILTER (WHERE l.state IN ('ready', 'scheduled') AND l.available_at > c.now) AS later,
         count(*) FILTER (WHERE l.state = 'waiting' AND l.available_at > c.now) AS parked,
         count(*) FILTER (WHERE l.state = 'running') AS running,
+        count(*) FILTER (WHERE l.state = 'needs_attention') AS aside,
         min(l.available_at) FILTER (
             WHERE l.state IN ('ready', 'scheduled', 'waiting') AND l.available_at <= c.now
         ) AS oldest_due_at

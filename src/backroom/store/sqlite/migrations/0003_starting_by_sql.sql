@@ -125,7 +125,8 @@ CREATE TRIGGER backroom_cancel_insert INSTEAD OF INSERT ON backroom_cancel BEGIN
     WHERE id = NEW.run_id;
 END;
 
--- Moves a run that hasn't begun to another time; the deadline moves along.
+-- Moves a run that hasn't begun to another time; the deadline and the expiry (a column of 0004) move
+-- along.
 CREATE VIEW backroom_reschedule AS
 SELECT NULL AS run_id, NULL AS delay_seconds, NULL AS at WHERE 0;
 
@@ -145,7 +146,8 @@ CREATE TRIGGER backroom_reschedule_insert INSTEAD OF INSERT ON backroom_reschedu
         );
     UPDATE backroom_live SET
         state = CASE WHEN given.due > given.now_us THEN 'scheduled' ELSE 'ready' END,
-        available_at = given.due, deadline_at = deadline_at + (given.due - available_at)
+        available_at = given.due, deadline_at = deadline_at + (given.due - available_at),
+        expires_at = expires_at + (given.due - available_at)
     FROM (
         SELECT c.now_us, coalesce(
             CAST(round((julianday(NEW.at) - 2440587.5) * 86400000.0) AS INTEGER) * 1000,

@@ -2,7 +2,8 @@
 SELECT
     n.name, q.concurrency, q.per_partition, q.rate, q.per_us, q.burst, q.max_waiting,
     q.paused_at, q.paused_by, coalesce(s.due, 0), coalesce(s.later, 0), coalesce(s.parked, 0),
-    coalesce(s.running, 0), s.oldest_due_at, q.full_at - (q.burst - 1) * q.interval_us
+    coalesce(s.running, 0), coalesce(s.aside, 0), s.oldest_due_at,
+    q.full_at - (q.burst - 1) * q.interval_us
 FROM (
     SELECT name FROM backroom_queue WHERE ?1 IS NULL OR name = ?1
     UNION
@@ -16,6 +17,7 @@ LEFT JOIN (
         sum(l.state IN ('ready', 'scheduled') AND l.available_at > c.now_us) AS later,
         sum(l.state = 'waiting' AND l.available_at > c.now_us) AS parked,
         sum(l.state = 'running') AS running,
+        sum(l.state = 'needs_attention') AS aside,
         min(CASE WHEN l.state IN ('ready', 'scheduled', 'waiting') AND l.available_at <= c.now_us
             THEN l.available_at END) AS oldest_due_at
     FROM backroom_live AS l, backroom_clock AS c
