@@ -14,6 +14,7 @@ from backroom.store.verbs import (
     Attention,
     Cancel,
     Emit,
+    Erase,
     HandBack,
     Park,
     Progress,
@@ -31,6 +32,8 @@ from backroom.store.verbs import (
     Verb,
 )
 from tests.store.desk import HOUR, SECOND, Desk, child, event, step, timer
+
+AUDIT_ID = "01a20c82-0000-7000-8000-00000000a0d1"
 
 Case = Callable[[Desk], Verb]
 
@@ -98,6 +101,7 @@ CASES: dict[str, Case] = {
     "Cancel a waiting run": cancel_waiting,
     "Cancel a running run": cancel_running,
     "RetryRun": lambda desk: RetryRun(desk.settled(State.FAILED)),
+    "Erase": lambda desk: Erase((desk.settled(key="k"), desk.start()), AUDIT_ID, "Grace"),
     "Reschedule": lambda desk: Reschedule(desk.start(timeout_us=HOUR), at=desk.now() + HOUR),
     "SaveStep": save_step,
     "SaveWaits": save_waits,

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
 from backroom.engine.office import Office
 from backroom.engine.worker import Worker, WorkerSettings
 from backroom.engine.world import World
+from backroom.flows.erasing import erase
 from backroom.flows.executors import OWN, Declaration, Executors
 from backroom.flows.flow import AsyncFlow, Flow, FlowSpec, Prepared, check_expires
 from backroom.flows.handles import Run
@@ -26,9 +27,10 @@ from backroom.flows.queues import rules_of
 from backroom.flows.reports import LOOPBACK
 from backroom.flows.signature import Signature, caller_names
 from backroom.flows.starting import Starter
-from backroom.flows.steps import check_name, check_priority, check_timeout
+from backroom.flows.steps import check_key, check_name, check_priority, check_timeout
 from backroom.flows.waits import to_delay_us
 from backroom.records import limits
+from backroom.records.erasure import Erased
 from backroom.records.errors import Refused, UnknownFlow
 from backroom.records.queues import Pruned, QueueRow, QueueRules
 from backroom.rules.retry import NO_RETRY, Retry
@@ -90,6 +92,7 @@ class Backroom:
         timeout: float | None = None,
         expires: float | timedelta | None = None,
         partition: str | None = None,
+        subject: str | None = None,
         concurrency: int | None = None,
         aliases: tuple[str, ...] = (),
     ) -> _FlowDecorator: ...
@@ -106,6 +109,7 @@ class Backroom:
         timeout: float | None = None,
         expires: float | timedelta | None = None,
         partition: str | None = None,
+        subject: str | None = None,
         concurrency: int | None = None,
         aliases: tuple[str, ...] = (),
     ) -> Any:
@@ -119,6 +123,8 @@ class Backroom:
         timeout   seconds for a whole run, from when it is due
         expires   seconds after its time by which a run must have begun; else it is cancelled
         partition where among the arguments its part of a parted queue is found, "order.customer"
+        subject   where among the arguments the one is found whom a run is about,
+                  "order.customer", for `erase(subject=...)`
         concurrency   how many of its runs are performed at once, over all workers; they stand in a
                   queue of their own then, which is called like the flow
         aliases   former names, under which runs may still be stored
@@ -145,6 +151,7 @@ class Backroom:
                 timeout=check_timeout(timeout),
                 aliases=aliases,
                 partition=partition,
+                subject=subject,
                 expires=expires,
                 own_queue=own,
             )
@@ -156,7 +163,9 @@ class Backroom:
         return declare if function is None else declare(function)
 
     def _add(self, spec: FlowSpec) -> None:
-        for what, path in (("key", spec.key), ("partition", spec.partition)):
+        for what, path in (
+            ("key", spec.key), ("partition", spec.partition), ("subject", spec.subject),
+        ):  # fmt: skip
             if path is not None and path.split(".")[0] not in spec.signature.parameters:
                 raise Refused(
                     f"The {what} of {spec.name} is {path!r}, but it has no parameter "
@@ -241,6 +250,8 @@ class Backroom:
         They hold over all workers and programs that use the database, from when the first one opens
         it; what the last one to open it declares is in force. Without rules: lift them.
 
+        subject   where among the arguments the one is found whom a run is about,
+                  "order.customer", for `erase(subject=...)`
         concurrency   how many of its runs are performed at once
         concurrency_per_partition   how many of one partition (see `flow(partition=...)`)
         rate, per     how many are taken up in so many seconds
@@ -293,6 +304,34 @@ class Backroom:
             self._starter.prune(to_delay_us(length), limit, seconds, dry_run),
             lambda pruned: pruned, what="Pruning",
         )  # fmt: skip
+
+    def erase(
+        self,
+        *,
+        subject: str | None = None,
+        runs: Iterable[str] = (),
+        cancel: bool = False,
+        dry_run: bool = False,
+        by: str = "",
+    ) -> Pending[Erased]:
+        """Blank what came from outside in the ended runs about a subject, or in these runs.
+
+        Input, result, errors, steps' results, events, status, key, partition and subject go; that
+        there was such a run, its flow, its states and times stay. `runs` of the answer are the ids,
+        `refused` those that can't be erased now, with the reason each: above all those that have
+        not ended. `cancel`: ask these to stop first; what has ended by then is erased, the rest
+        when this is called again. `by`: who, or why; kept in the audit.
+        """
+        ids = list(runs)
+        if (subject is None) == (not ids):
+            raise Refused("Say what to erase: give subject= or runs=, one of them.")
+        if subject is not None:
+            check_key(subject, "subject")
+        asked = erase(
+            self.office, subject=subject, run_ids=ids, cancel=cancel, dry_run=dry_run,
+            by=by[: limits.STATUS_CHARS],
+        )  # fmt: skip
+        return Promise(asked, lambda erased: erased, what="Erasing")
 
     # --- runs
 

@@ -151,6 +151,8 @@ def run_as_json(run: RunRow) -> dict[str, Any]:
         "cause_id": run.cause_id,
         "worker": run.worker,
         "cancel_reason": run.cancel_reason,
+        "subject": run.subject,
+        "erased_at": iso(run.erased_at),
     }
 
 
@@ -202,12 +204,14 @@ def print_seen(seen: Seen) -> None:
          if run.cancel_reason is not None and run.state is State.RUNNING else "")),
         ("progress", progress(run)),
         ("key", run.key or ""),
+        ("subject", run.subject or ""),
         ("queue", f"{run.queue}, priority {run.priority}"),
         ("attempt", f"{run.attempt}" + (f", worker {run.worker}" if run.worker else "")),
         ("created", when(run.created_at, now)),
         ("due", when(run.available_at, now) if is_coming(run) else ""),
         ("started", when(run.started_at, now)),
         ("finished", when(run.finished_at, now) + lasted(run)),
+        ("erased", when(run.erased_at, now)),
         ("parent", run.parent_id or ""),
         ("cause", run.cause_id if run.cause_id and run.cause_id != run.parent_id else ""),
     ]  # fmt: skip

@@ -7,6 +7,7 @@ otherwise        BACKROOM_DATABASE, [tool.backroom] database, ./backroom.db
 
 from __future__ import annotations
 
+import getpass
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,7 +18,7 @@ import click
 from backroom.app.backroom import Backroom
 from backroom.cli.loading import NotLoadable, load_app
 
-__all__ = ["database_options", "impatient", "opened", "required_app", "shown"]
+__all__ = ["database_options", "impatient", "opened", "required_app", "shown", "user_name"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -64,6 +65,13 @@ def required_app(app: str | None, database: str | None) -> Backroom:
     backroom = load_app(target)
     backroom.override(database=database)
     return backroom
+
+
+def user_name() -> str:
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError, ImportError):  # a container's user has no name
+        return ""
 
 
 def shown(address: str) -> str:

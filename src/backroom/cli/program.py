@@ -27,6 +27,8 @@ COMMANDS = {
     "retry": "backroom.cli.acts",
     "reschedule": "backroom.cli.acts",
     "emit": "backroom.cli.acts",
+    "erase": "backroom.cli.erasing",
+    "audit": "backroom.cli.erasing",
     "prune": "backroom.cli.pruning",
     "migrate": "backroom.cli.upkeep",
     "doctor": "backroom.cli.upkeep",

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import getpass
 from typing import Any
 
 import click
 
-from backroom.cli.opening import database_options, impatient, opened
+from backroom.cli.opening import database_options, impatient, opened, user_name
 from backroom.cli.printing import ago, iso, print_json, print_table, took
 from backroom.records.queues import QueueRow, QueueRules
 from backroom.store.protocol import Reader
@@ -65,13 +64,6 @@ def resume_command(queues: tuple[str, ...], database: str | None, app: str | Non
         for queue in queues:
             impatient(backroom).resume(queue).wait()
             click.echo(f"{queue} goes on.")
-
-
-def user_name() -> str:
-    try:
-        return getpass.getuser()
-    except (OSError, KeyError, ImportError):  # a container's user has no name
-        return ""
 
 
 def waiting_for(queue: QueueRow, now: int) -> str:

@@ -63,6 +63,7 @@ class FlowSpec:
     aliases: tuple[str, ...] = ()
     partition: str | None = None
     expires: float | timedelta | None = None
+    subject: str | None = None
     own_queue: bool = False  # its queue is its own, for its limit; no other run may stand in it
 
 
@@ -80,6 +81,7 @@ class Options:
     on: Any = None
     partition: str | None = None
     expires: float | timedelta | datetime | None = None
+    subject: str | None = None
 
     def __post_init__(self) -> None:
         if self.delay is not None and self.at is not None:
@@ -92,6 +94,8 @@ class Options:
             check_name(self.queue, "queue")
         if self.partition is not None:
             check_key(self.partition)
+        if self.subject is not None:
+            check_key(self.subject, "subject")
         check_expires(self.expires)
         check_timeout(self.timeout)
 
@@ -200,6 +204,7 @@ class AsyncFlow(_Declared[P, R]):
         timeout: float | None = None,
         expires: float | timedelta | datetime | None = None,
         partition: str | None = None,
+        subject: str | None = None,
         detached: bool = False,
         on: Any = None,
     ) -> AsyncFlow[P, R]:
@@ -211,6 +216,7 @@ class AsyncFlow(_Declared[P, R]):
         expires   a run that hasn't begun so many seconds after its time, or by a moment, is
                   cancelled
         partition the part of a parted queue that the run belongs to
+        subject   whom or what the run is about, for `app.erase(subject=...)`
         detached  inside a flow: not cancelled together with the run that starts it
         on        a connection or session with an open transaction, which the start joins
         """
@@ -218,7 +224,7 @@ class AsyncFlow(_Declared[P, R]):
             self.spec, self._starter,
             _changed(
                 self._options, key, delay, at, queue, priority, timeout, detached, on, partition,
-                expires,
+                expires, subject,
             ),
         )  # fmt: skip
 
@@ -256,6 +262,7 @@ class Flow(_Declared[P, R]):
         timeout: float | None = None,
         expires: float | timedelta | datetime | None = None,
         partition: str | None = None,
+        subject: str | None = None,
         detached: bool = False,
         on: Any = None,
     ) -> Flow[P, R]:
@@ -264,7 +271,7 @@ class Flow(_Declared[P, R]):
             self.spec, self._starter,
             _changed(
                 self._options, key, delay, at, queue, priority, timeout, detached, on, partition,
-                expires,
+                expires, subject,
             ),
         )  # fmt: skip
 
@@ -281,11 +288,13 @@ def _changed(
     on: Any,
     partition: str | None,
     expires: float | timedelta | datetime | None,
+    subject: str | None,
 ) -> Options:
     given = {
         "key": None if key is None else str(key), "delay": delay, "at": at, "queue": queue,
         "priority": priority, "timeout": timeout, "detached": detached or None, "on": on,
         "partition": None if partition is None else str(partition), "expires": expires,
+        "subject": None if subject is None else str(subject),
     }  # fmt: skip
     return replace(options, **{name: value for name, value in given.items() if value is not None})
 
@@ -379,6 +388,7 @@ def new_run(
         partition=_partition(spec, options, bound, (queues or {}).get(queue)),
         expires_us=None if expires is None or isinstance(expires, datetime) else _length(expires),
         expires_at=to_microseconds(expires) if isinstance(expires, datetime) else None,
+        subject=_subject(spec, options, bound) or (causing.subject if causing else None),
     )
 
 
@@ -410,6 +420,14 @@ def _partition(
         return ""
     value = _at(spec, spec.partition, bound)
     return "" if value is None or not str(value) else check_key(str(value))
+
+
+def _subject(spec: FlowSpec, options: Options, bound: dict[str, Any]) -> str | None:
+    """Whom a run is about; a child that doesn't say is about whom its parent is."""
+    if options.subject is not None or spec.subject is None:
+        return options.subject
+    value = _at(spec, spec.subject, bound)
+    return None if value is None or not str(value) else check_key(str(value), "subject")
 
 
 def _at(spec: FlowSpec, path: str, bound: dict[str, Any]) -> Any:

@@ -14,7 +14,7 @@ from backroom.flows.failures import ended_badly, read
 from backroom.flows.pending import Joining, Pending, Promise
 from backroom.flows.scope import flow_scope
 from backroom.flows.waits import ChildWait
-from backroom.records.errors import RunNotFound
+from backroom.records.errors import RunErased, RunNotFound
 from backroom.records.runs import RunRow, Started
 from backroom.records.states import State
 
@@ -124,6 +124,8 @@ class Run(Pending["Run[R]"], Generic[R]):
     def _result_of(self, run: RunRow) -> R:
         if run.state is not State.SUCCEEDED:
             raise ended_badly(run)
+        if run.erased_at is not None:
+            raise RunErased(run.id)
         value: R = self._codec.decode(run.result or "null")
         return value
 
@@ -200,7 +202,7 @@ def status_of(row: RunRow) -> Status:
         attempt=row.attempt,
         queue=row.queue,
         key=row.key,
-        result=None if row.result is None else _plain(row.result),
+        result=None if row.result is None or row.erased_at else _plain(row.result),
         error=f"{error['kind']}: {error['message']}" if error else None,
         created_at=moment(row.created_at),
         started_at=None if row.started_at is None else moment(row.started_at),

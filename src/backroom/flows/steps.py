@@ -352,13 +352,13 @@ def check_name(name: str, what: str) -> str:
     return name
 
 
-def check_key(key: str) -> str:
+def check_key(key: str, what: str = "key") -> str:
     """Keys are the author's own text, as long as both databases can take it."""
     if not 0 < len(key) <= limits.KEY_CHARS:
-        raise Refused(f"A key has 1 to {limits.KEY_CHARS} characters; this one has {len(key)}.")
+        raise Refused(f"A {what} has 1 to {limits.KEY_CHARS} characters; this one has {len(key)}.")
     if "\0" in key or (not key.isprintable() and _unencodable(key)):
         raise Refused(
-            f"The key {key!r} has a character that no database takes. Leave out NUL and lone "
+            f"The {what} {key!r} has a character that no database takes. Leave out NUL and lone "
             "surrogates."
         )
     return key

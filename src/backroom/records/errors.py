@@ -10,6 +10,7 @@
     │   ├── MailboxFull          too many unread events wait for one run
     │   ├── RunNotFound          no run has that id
     │   ├── RunEnded             the run is in a final state already
+    │   ├── RunErased            what was kept of the run was erased on request
     │   └── Busy                 the intake is full; nothing was stored, try again
     ├── StoreError               the database said no, or said nothing
     │   ├── StoreUnavailable     missing, unreachable, read-only
@@ -54,6 +55,7 @@ __all__ = [
     "Rollback",
     "RunCancelled",
     "RunEnded",
+    "RunErased",
     "RunFailed",
     "RunNotFound",
     "SchemaError",
@@ -150,6 +152,17 @@ class RunEnded(Refused):
         self.run_id = run_id
         self.state = state
         super().__init__(f"Run {run_id} is {state} and can't {asked}. Start a new run instead.")
+
+
+class RunErased(Refused):
+    """What was kept of the run was erased on request: it has no result and can't be retried."""
+
+    def __init__(self, run_id: str) -> None:
+        self.run_id = run_id
+        super().__init__(
+            f"Run {run_id} was erased: its input and result are gone. Start a new run if the work "
+            "is still to be done."
+        )
 
 
 class Busy(Refused):

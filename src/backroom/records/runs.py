@@ -49,6 +49,7 @@ class NewRun:
     partition: str | None = None  # the part of a parted queue that it belongs to
     expires_us: int | None = None  # not to begin later than this after its time
     expires_at: int | None = None  # or after this absolute time; then expires_us is ignored
+    subject: str | None = None  # whom or what it is about; found by it when that is to be erased
 
 
 @value
@@ -137,6 +138,7 @@ class Claimed:
     priority: int = 5
     due_at: int = 0  # since when it could have been claimed; now - due_at is how late it starts
     expires_at: int | None = None  # a run that hasn't begun by then isn't performed
+    subject: str | None = None
     steps: tuple[StepRow, ...] = ()
     waits: tuple[WaitRow, ...] = ()
     mail: tuple[Mail, ...] = ()
@@ -178,6 +180,8 @@ class RunRow:
     cause_id: str | None
     worker: str | None
     cancel_reason: str | None
+    subject: str | None = None
+    erased_at: int | None = None
 
 
 @value

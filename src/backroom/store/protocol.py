@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
+from backroom.records.erasure import AuditRow
 from backroom.records.queues import QueueRow, Standing
 from backroom.records.runs import (
     AttemptRow,
@@ -118,6 +119,14 @@ class Reader(Protocol):
         """Where a run stands in its queue; None once it has ended."""
         ...
 
+    def about(self, subject: str, after: str | None, limit: int) -> list[str]:
+        """Ids of the runs about a subject, in their order, behind this one."""
+        ...
+
+    def audit(self, limit: int) -> list[AuditRow]:
+        """What was done that leaves no other trace, the newest first."""
+        ...
+
     def expired(self) -> bool:
         """Whether there is anything for `Expire` to do."""
         ...
@@ -195,6 +204,11 @@ class Store(Protocol):
 
     def bell(self) -> Bell | None:
         """A doorbell to listen to, in the caller's thread; None where there is none."""
+        ...
+
+    def rewrite(self) -> None:
+        """Write our tables anew, so that nothing that was removed or erased is left in their free
+        space. Locks them meanwhile."""
         ...
 
     def move_clock(self, by_us: int) -> None:

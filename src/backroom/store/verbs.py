@@ -23,7 +23,7 @@ value in its place. Only the world's failures (connection, disk) raise, for the 
 
 Order within a batch, whatever the order in the list: Declare, Pause and Resume, then Start, Emit,
 Cancel and the other doors, then Progress, SaveStep, SaveWaits, then Settle, Park, Again, HandBack,
-Attention, then Expire and Prune, then Claim. So a completion and the next claim share a
+Attention, then Expire, Prune and Erase, then Claim. So a completion and the next claim share a
 transaction, and the claim sees what it freed.
 """
 
@@ -44,6 +44,7 @@ __all__ = [
     "Claim",
     "Declare",
     "Emit",
+    "Erase",
     "Expire",
     "Fenced",
     "HandBack",
@@ -404,4 +405,19 @@ class Prune(Verb):
     older_than_us: int
     after: str | None = None
     limit: int = 1_000
+    dry_run: bool = False
+
+
+@value
+class Erase(Verb):
+    """Blank what came from outside in these runs, and keep that they were. Answers `Erased`.
+
+    Refused, one by one: a run that has not ended, one whose live parent or whoever waits for it may
+    still read it, one that isn't there. One that is erased already counts as erased. `audit_id`: of
+    the row in the audit that says who did it to which runs. `dry_run`: answer only.
+    """
+
+    run_ids: tuple[str, ...]
+    audit_id: str
+    by: str = ""
     dry_run: bool = False

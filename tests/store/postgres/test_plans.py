@@ -21,7 +21,7 @@ from tests.store.desk import Desk
 
 LOOKING_UP = [
     "again", "cancel", "claim", "claim_from_several", "claim_ruled", "clear_starts", "consume",
-    "count_running", "declare_queue", "drop_other_waits", "emit", "expire", "hand_back",
+    "count_running", "declare_queue", "drop_other_waits", "emit", "erase", "expire", "hand_back",
     "key_holders", "left_behind", "lock_families", "lock_held", "lock_queues", "lock_runs",
     "mail_of", "next_due", "next_due_ruled", "park", "park_waits", "pause_queue", "prune",
     "ready_parted", "release_held", "renew", "reschedule", "resume_queue", "retry", "run",

@@ -5,7 +5,7 @@
     doors      Start, Emit, Cancel, RetryRun, Reschedule
     attempts   Progress, SaveStep, SaveWaits, then Settle, Park, Again, HandBack, Attention
     workers    Register, Renew, Retire, Rescue, Reconcile
-    sweeps     Expire, Prune
+    sweeps     Expire, Prune, Erase
     claims     Claim, which sees all that the ones before it freed
     ───────    commit
     afterwards the claims' preload, and the look whether a late verb is a repeated one
@@ -23,6 +23,7 @@ from backroom.store.postgres.checkpoints import save_progress, save_steps, save_
 from backroom.store.postgres.claims import claim, complete
 from backroom.store.postgres.doors import cancel, emit, reschedule, retry_run
 from backroom.store.postgres.endings import again, hand_back, late, park, set_aside, settle
+from backroom.store.postgres.erasing import erase
 from backroom.store.postgres.fence import ENDS, Fence
 from backroom.store.postgres.leases import lease
 from backroom.store.postgres.queues import rule, sweep
@@ -35,6 +36,7 @@ from backroom.store.verbs import (
     Claim,
     Declare,
     Emit,
+    Erase,
     Expire,
     Fenced,
     HandBack,
@@ -117,6 +119,8 @@ class Batch:
         for kind in SWEEPS:
             for place, verb in self.kinds.get(kind, ()):
                 yield from sweep(sql, place, verb, answers)
+        for place, verb in self.of(Erase):
+            yield from erase(sql, place, verb, answers)
         yield from claim(sql, self.of(Claim), answers)
 
     def after_commit(self) -> Iterator[Statement]:

@@ -84,10 +84,12 @@ def taken(place: int, answers: Answers) -> Callable[[Sequence[Row]], None]:
             Claimed(
                 run_id, flow, input_, queue, attempt, starts, failures, now, parent_id, root_id,
                 depth, key, created_at, deadline_at, cancel_reason, priority, due_at, expires_at,
+                subject,
             )
             for (
                 _, run_id, flow, input_, queue, attempt, starts, failures, parent_id, root_id,
                 depth, key, created_at, deadline_at, cancel_reason, priority, due_at, expires_at,
+                subject,
             ) in rows
             if run_id is not None
         ]  # fmt: skip

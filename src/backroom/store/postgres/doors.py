@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
-from backroom.records.errors import MailboxFull, Refused, RunEnded, RunNotFound
+from backroom.records.erasure import ERASED_ERROR
+from backroom.records.errors import MailboxFull, Refused, RunEnded, RunErased, RunNotFound
 from backroom.records.limits import MAILBOX_EVENTS
 from backroom.records.states import FINAL, State
 from backroom.store.postgres.endings import wake_at_last_end
@@ -85,15 +86,19 @@ def retry_run(
     for place, verb in verbs:
         answers[place] = RunNotFound(verb.run_id)
         if valid_id(verb.run_id):
-            yield Statement(sql["retry"], {"id": verb.run_id}, retried(place, verb, answers))
+            values = {"id": verb.run_id, "erased": ERASED_ERROR}
+            yield Statement(sql["retry"], values, retried(place, verb, answers))
 
 
 def retried(place: int, verb: RetryRun, answers: Answers) -> Callable[[Sequence[Row]], None]:
     def take(rows: Sequence[Row]) -> None:
-        for state, before in rows:
+        for state, before, revived in rows:
             answers[place] = None
-            if state in (State.FAILED, State.CANCELLED, State.NEEDS_ATTENTION) or before:
+            if revived or before:
                 continue  # `before`: asked for already, and nobody has claimed the run since
+            if state in (State.FAILED, State.CANCELLED, State.NEEDS_ATTENTION):
+                answers[place] = RunErased(verb.run_id)
+                continue
             answers[place] = Refused(
                 f"Run {verb.run_id} is {state} and can't be retried. "
                 "Retry takes up runs that are failed, cancelled or need attention."

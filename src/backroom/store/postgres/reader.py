@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from backroom.records.erasure import AuditRow
 from backroom.records.queues import QueueRow, Standing
 from backroom.records.runs import AttemptRow, Mail, RunRow, StepRow, WaitRow, WorkerRow
 from backroom.records.states import FINAL, State
@@ -27,6 +28,7 @@ from backroom.store.postgres.statement import Row, Sql, id_array, text_array, va
 __all__ = ["PostgresReader"]
 
 HOLDERS = 20  # running runs that are named
+FIRST_ID = "00000000-0000-0000-0000-000000000000"
 COUNTED = 10_000  # up to here it is counted who stands before a run
 
 
@@ -137,6 +139,17 @@ class PostgresReader:
             tuple(row[0] for row in holders[:HOLDERS]),
             len(of_partition), tuple(row[0] for row in of_partition[:HOLDERS]),
         )  # fmt: skip
+
+    def about(self, subject: str, after: str | None, limit: int) -> list[str]:
+        return [
+            run_id
+            for (run_id,) in self.rows(
+                "about", subject=subject, after=after or FIRST_ID, limit=limit
+            )
+        ]
+
+    def audit(self, limit: int) -> list[AuditRow]:
+        return [AuditRow(*row) for row in self.rows("audit", limit=limit)]
 
     def expired(self) -> bool:
         return bool(self.rows("any_expired"))

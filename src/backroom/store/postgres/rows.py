@@ -16,8 +16,8 @@ STATES = {state.value: state for state in State}
 
 
 def run_row(row: Row) -> RunRow:
-    """A row of run.sql and its relatives; columns after the twentieth are the caller's."""
-    run_id, flow, queue, state, *rest = row[:20]
+    """A row of run.sql and its relatives; columns after the twenty-second are the caller's."""
+    run_id, flow, queue, state, *rest = row[:22]
     return RunRow(run_id, flow, queue, STATES[state], *rest)
 
 

@@ -80,6 +80,7 @@ def columns(runs: Sequence[NewRun]) -> dict[str, object]:
         "partitions": text_array([run.partition for run in runs]),
         "expiries": number_array([run.expires_at for run in runs]),
         "lives": number_array([run.expires_us for run in runs]),
+        "subjects": text_array([run.subject for run in runs]),
     }
 
 

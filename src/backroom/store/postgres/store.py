@@ -112,6 +112,9 @@ class PostgresStore:
     def bell(self) -> PostgresBell | None:
         return listen(self.listen_address, self.channel, self.ringer.ring)
 
+    def rewrite(self) -> None:
+        self.on_connection(lambda c: c.execute(self.sql["rewrite"]))
+
     def move_clock(self, by_us: int) -> None:
         self.on_connection(lambda c: clock.move_clock(c, self.sql, by_us))
 

@@ -13,6 +13,7 @@ from backroom.store.sqlite.checkpoints import save_progress, save_steps, save_wa
 from backroom.store.sqlite.claims import claim
 from backroom.store.sqlite.doors import cancel, emit, reschedule, retry_run
 from backroom.store.sqlite.endings import end_attempts, settle
+from backroom.store.sqlite.erasing import erase
 from backroom.store.sqlite.fence import fence_of
 from backroom.store.sqlite.parking import park
 from backroom.store.sqlite.queues import declare, pause, resume
@@ -27,6 +28,7 @@ from backroom.store.verbs import (
     Claim,
     Declare,
     Emit,
+    Erase,
     Expire,
     HandBack,
     Park,
@@ -55,7 +57,8 @@ Placed = list[tuple[int, V]]
 
 OF_ATTEMPTS = (Progress, SaveStep, SaveWaits, Settle, Park, Again, HandBack, Attention)
 PLAIN = (
-    Register, Renew, Declare, Pause, Resume, Start, *OF_ATTEMPTS, Expire, Prune, Claim,
+    Register, Renew, Declare, Pause, Resume, Start, *OF_ATTEMPTS, Expire, Prune, Erase,
+    Claim,
 )  # fmt: skip
 """Kinds that have their own place in the order; what is left are doors, in the order given."""
 
@@ -108,6 +111,8 @@ def perform(tx: Transaction, verbs: Sequence[Verb]) -> list[object]:
         answers[place] = expire(tx, expire_verb)
     for place, prune_verb in of(Prune):
         answers[place] = prune(tx, prune_verb)
+    for place, erase_verb in of(Erase):
+        answers[place] = erase(tx, erase_verb)
     for place, claim_verb in of(Claim):
         answers[place] = claim(tx, claim_verb)
     return answers

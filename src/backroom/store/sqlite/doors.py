@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from backroom.records.errors import MailboxFull, Refused, RunEnded, RunNotFound
+from backroom.records.errors import MailboxFull, Refused, RunEnded, RunErased, RunNotFound
 from backroom.records.limits import MAILBOX_EVENTS
 from backroom.records.states import FINAL, State
 from backroom.store.sqlite.cancelling import cancel_family
@@ -58,7 +58,7 @@ def retry_run(tx: Transaction, verb: RetryRun) -> Refused | None:
         return RunNotFound(verb.run_id)
     (
         state, flow, queue, priority, partition, parent_id, timeout_us, started_at, live, retried,
-        attempt,
+        attempt, erased,
     ) = found  # fmt: skip
     if state == State.READY and retried:
         return None  # this retry was asked for before and nobody has claimed the run since
@@ -67,6 +67,8 @@ def retry_run(tx: Transaction, verb: RetryRun) -> Refused | None:
             f"Run {verb.run_id} is {state} and can't be retried. "
             "Retry takes up runs that are failed, cancelled or need attention."
         )
+    if erased:
+        return RunErased(verb.run_id)
     if live:
         tx.run(DELETE_LIVE, (verb.run_id,))
     tx.run(DELETE_RESULT, (verb.run_id,))

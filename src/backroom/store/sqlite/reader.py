@@ -6,6 +6,7 @@ import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
 
+from backroom.records.erasure import AuditRow
 from backroom.records.queues import QueueRow, Standing
 from backroom.records.runs import AttemptRow, Mail, RunRow, StepRow, WaitRow, WorkerRow
 from backroom.records.states import FINAL, State
@@ -117,6 +118,12 @@ class SqliteReader:
             tuple(row[0] for row in holders[:HOLDERS]),
             len(of_partition), tuple(row[0] for row in of_partition[:HOLDERS]),
         )  # fmt: skip
+
+    def about(self, subject: str, after: str | None, limit: int) -> list[str]:
+        return [run_id for (run_id,) in self._rows("about", subject, after or "", limit)]
+
+    def audit(self, limit: int) -> list[AuditRow]:
+        return [AuditRow(*row) for row in self._rows("audit", limit)]
 
     def expired(self) -> bool:
         return bool(self._rows("any_expired"))

@@ -65,6 +65,7 @@ def start_all(tx: Transaction, runs: Sequence[NewRun]) -> list[Started | Busy]:
                 run.depth,
                 now,
                 run.partition,
+                run.subject,
             )
         )
         hot.append(

@@ -98,6 +98,11 @@ class SqliteStore:
     def bell(self) -> SqliteBell:
         return SqliteBell()
 
+    def rewrite(self) -> None:
+        with self._connection() as connection:
+            connection.execute("VACUUM")
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
     def move_clock(self, by_us: int) -> None:
         with self._connection() as connection:
             clock.move_clock(connection, by_us)

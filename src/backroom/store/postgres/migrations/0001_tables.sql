@@ -7,6 +7,7 @@
 --   event    mailboxes            progress  progress and status text
 --   attempt  attempts that failed worker    workers and their leases
 --   key      which run holds a key
+--   audit    what was done that leaves no other trace
 --
 -- Times are whole microseconds since 1970 UTC. Payloads are JSON text, not jsonb: a value must be
 -- read back exactly as it was written, and nothing here looks inside one.
@@ -24,9 +25,12 @@ CREATE TABLE backroom.run (
     flow        text NOT NULL,
     queue       text NOT NULL,
     key         text,
-    input       text NOT NULL
+    input       text NOT NULL,
+    subject     text,
+    erased_at   bigint
 );
 CREATE INDEX run_parent ON backroom.run (parent_id, id) WHERE parent_id IS NOT NULL;
+CREATE INDEX run_subject ON backroom.run (subject, id) WHERE subject IS NOT NULL;
 
 -- Rows of this table live for moments and change several times. Room on each page keeps their
 -- versions together, and vacuum comes early and unthrottled, or the index of due runs fills with
@@ -170,4 +174,12 @@ CREATE TABLE backroom.worker (
     autovacuum_vacuum_threshold = 200,
     autovacuum_vacuum_cost_delay = 0,
     vacuum_truncate = off
+);
+
+CREATE TABLE backroom.audit (
+    id   uuid PRIMARY KEY,
+    at   bigint NOT NULL,
+    act  text NOT NULL,
+    by   text NOT NULL,
+    what text NOT NULL
 );

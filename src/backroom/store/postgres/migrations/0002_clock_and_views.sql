@@ -23,7 +23,8 @@ SELECT
     CASE WHEN l.available_at < 9223372036854775807 AND l.state <> 'running'
         THEN l.available_at END AS available_at,
     coalesce(e.started_at, l.started_at) AS started_at, e.finished_at,
-    r.parent_id, r.cause_id, coalesce(e.worker, l.worker) AS worker, l.cancel_reason
+    r.parent_id, r.cause_id, coalesce(e.worker, l.worker) AS worker, l.cancel_reason,
+    r.subject, r.erased_at
 FROM backroom.run AS r
 LEFT JOIN backroom.live AS l ON l.id = r.id
 LEFT JOIN backroom.result AS e ON e.run_id = r.id
@@ -38,7 +39,8 @@ SELECT
     backroom.time_of(r.available_at) AS available_at,
     backroom.time_of(r.started_at) AS started_at,
     backroom.time_of(r.finished_at) AS finished_at,
-    r.parent_id, r.cause_id, r.worker, r.cancel_reason
+    r.parent_id, r.cause_id, r.worker, r.cancel_reason, r.subject,
+    backroom.time_of(r.erased_at) AS erased_at
 FROM backroom.run_row AS r;
 
 CREATE VIEW backroom.steps AS

@@ -55,7 +55,8 @@ CREATE FUNCTION backroom.start(
     queue text DEFAULT 'default',
     priority integer DEFAULT 5,
     timeout interval DEFAULT NULL,
-    id uuid DEFAULT NULL
+    id uuid DEFAULT NULL,
+    subject text DEFAULT NULL
 ) RETURNS uuid
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -76,6 +77,9 @@ BEGIN
             USING ERRCODE = '22023', HINT = 'Use 0, the most urgent, to 9.';
     ELSIF length(start.key) NOT BETWEEN 1 AND 200 THEN
         RAISE EXCEPTION 'A key can''t have % characters.', length(start.key)
+            USING ERRCODE = '22023', HINT = 'Use 1 to 200 characters.';
+    ELSIF length(start.subject) NOT BETWEEN 1 AND 200 THEN
+        RAISE EXCEPTION 'The subject can''t have % characters.', length(start.subject)
             USING ERRCODE = '22023', HINT = 'Use 1 to 200 characters.';
     ELSIF timeout_us <= 0 OR timeout_us > 316224000000000 THEN
         RAISE EXCEPTION 'The time-out can''t be %.', start.timeout
@@ -99,10 +103,12 @@ BEGIN
             RETURN holder;
         END IF;
     END IF;
-    INSERT INTO backroom.run (id, flow, queue, priority, key, input, timeout_us, created_at)
+    INSERT INTO backroom.run (
+        id, flow, queue, priority, key, input, timeout_us, created_at, subject
+    )
     VALUES (
         made, start.flow, start.queue, start.priority, start.key, given, timeout_us,
-        backroom.now_us()
+        backroom.now_us(), start.subject
     )
     ON CONFLICT DO NOTHING;
     IF FOUND THEN
@@ -207,7 +213,7 @@ $$;
 
 -- Everybody may execute a new function. These are for those who are named.
 REVOKE EXECUTE ON FUNCTION
-    backroom.start(text, json, text, interval, timestamptz, text, integer, interval, uuid),
+    backroom.start(text, json, text, interval, timestamptz, text, integer, interval, uuid, text),
     backroom.cancel(uuid, text),
     backroom.reschedule(uuid, interval, timestamptz),
     backroom.state_of(uuid)

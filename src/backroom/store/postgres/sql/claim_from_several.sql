@@ -35,7 +35,7 @@ WITH picked AS MATERIALIZED (
 SELECT
     clock.now, t.id::text, t.flow, r.input, t.queue, t.attempt, t.starts, t.failures,
     t.parent_id::text, r.root_id::text, r.depth, r.key, r.created_at, t.deadline_at, t.cancel_reason,
-    t.priority, t.available_at, t.expires_at
+    t.priority, t.available_at, t.expires_at, r.subject
 FROM (SELECT backroom.now_us() AS now) AS clock
 LEFT JOIN (
     taken AS t CROSS JOIN LATERAL (SELECT * FROM backroom.run AS r WHERE r.id = t.id OFFSET 0) AS r

@@ -126,10 +126,10 @@ WITH RECURSIVE held AS MATERIALIZED (
 SELECT
     clock.now, t.id::text, t.flow, t.input, t.queue, t.attempt, t.starts, t.failures,
     t.parent_id::text, t.root_id::text, t.depth, t.key, t.created_at, t.deadline_at,
-    t.cancel_reason, t.priority, t.available_at, t.expires_at
+    t.cancel_reason, t.priority, t.available_at, t.expires_at, t.subject
 FROM (SELECT backroom.now_us() AS now) AS clock
 LEFT JOIN (
-    SELECT t.*, r.input, r.root_id, r.depth, r.key, r.created_at, p.place
+    SELECT t.*, r.input, r.root_id, r.depth, r.key, r.created_at, r.subject, p.place
     FROM taken AS t
     JOIN picked AS p ON p.id = t.id
     CROSS JOIN LATERAL (SELECT * FROM backroom.run AS r WHERE r.id = t.id OFFSET 0) AS r

@@ -5,6 +5,7 @@ WITH subject AS MATERIALIZED (
     SELECT
         r.id, r.flow, r.queue, r.priority, r.partition, r.parent_id, r.timeout_us, e.started_at,
         coalesce(e.state, l.state) AS state,
+        l.id IS NOT NULL AS live,
         coalesce(l.state = 'ready' AND l.claimed_at IS NULL AND l.attempt > 0, false) AS retried,
         1 + greatest(
             l.attempt, e.attempt,
@@ -18,11 +19,17 @@ WITH subject AS MATERIALIZED (
 ), wanted AS MATERIALIZED (
     SELECT s.* FROM subject AS s WHERE s.state IN ('failed', 'cancelled', 'needs_attention')
 ), unended AS (
-    DELETE FROM backroom.result AS e USING wanted AS s WHERE e.run_id = s.id
+    -- Whoever erases the run at this moment has its result locked, and marks its error.
+    DELETE FROM backroom.result AS e USING wanted AS s
+    WHERE e.run_id = s.id AND e.error IS DISTINCT FROM %(erased)s
+    RETURNING e.run_id
+), taken AS MATERIALIZED (
+    SELECT s.* FROM wanted AS s
+    WHERE s.live OR EXISTS (SELECT 1 FROM unended AS e WHERE e.run_id = s.id)
 ), undone AS (
-    DELETE FROM backroom.step AS t USING wanted AS s WHERE t.run_id = s.id AND t.state <> 'done'
+    DELETE FROM backroom.step AS t USING taken AS s WHERE t.run_id = s.id AND t.state <> 'done'
 ), forgotten AS (
-    DELETE FROM backroom.wait AS w USING wanted AS s WHERE w.run_id = s.id
+    DELETE FROM backroom.wait AS w USING taken AS s WHERE w.run_id = s.id
 ), revived AS (
     INSERT INTO backroom.live AS l (
         id, flow, queue, priority, state, available_at, attempt, started_at, deadline_at, parent_id,
@@ -31,10 +38,11 @@ WITH subject AS MATERIALIZED (
     SELECT
         s.id, s.flow, s.queue, s.priority, 'ready', s.now, s.attempt, s.started_at,
         s.now + s.timeout_us, s.parent_id, s.partition
-    FROM wanted AS s
+    FROM taken AS s
     ON CONFLICT (id) DO UPDATE SET
         state = 'ready', available_at = excluded.available_at, attempt = excluded.attempt,
         starts = 0, failures = 0, worker = NULL, claimed_at = NULL, cancel_reason = NULL,
         error = NULL, deadline_at = excluded.deadline_at, expires_at = NULL
+    RETURNING l.id
 )
-SELECT s.state, s.retried FROM subject AS s
+SELECT s.state, s.retried, EXISTS (SELECT 1 FROM revived) FROM subject AS s

@@ -7,6 +7,7 @@
 --   backroom_event    mailboxes            backroom_progress  progress and status text
 --   backroom_attempt  attempts that failed backroom_worker    workers and their leases
 --   backroom_key      which run holds a key
+--   backroom_audit    what was done that leaves no other trace
 --
 -- Times are whole microseconds since 1970 UTC. Payloads are JSON text.
 
@@ -23,10 +24,13 @@ CREATE TABLE backroom_run (
     cause_id    TEXT,
     root_id     TEXT,
     depth       INTEGER NOT NULL DEFAULT 0,
-    created_at  INTEGER NOT NULL
+    created_at  INTEGER NOT NULL,
+    subject     TEXT,
+    erased_at   INTEGER
 );
 CREATE INDEX backroom_run_flow ON backroom_run (flow, id);
 CREATE INDEX backroom_run_parent ON backroom_run (parent_id, id) WHERE parent_id IS NOT NULL;
+CREATE INDEX backroom_run_subject ON backroom_run (subject, id) WHERE subject IS NOT NULL;
 
 CREATE TABLE backroom_live (
     id            TEXT PRIMARY KEY NOT NULL,
@@ -138,4 +142,12 @@ CREATE TABLE backroom_worker (
     started_at  INTEGER NOT NULL,
     concurrency INTEGER NOT NULL,
     bell        TEXT NOT NULL
+) WITHOUT ROWID;
+
+CREATE TABLE backroom_audit (
+    id   TEXT PRIMARY KEY NOT NULL,
+    at   INTEGER NOT NULL,
+    act  TEXT NOT NULL,
+    by   TEXT NOT NULL,
+    what TEXT NOT NULL
 ) WITHOUT ROWID;

@@ -11,7 +11,7 @@
 CREATE VIEW backroom_start AS
 SELECT
     NULL AS id, NULL AS flow, NULL AS input, NULL AS key, NULL AS delay_seconds, NULL AS at,
-    NULL AS queue, NULL AS priority, NULL AS timeout_seconds
+    NULL AS queue, NULL AS priority, NULL AS timeout_seconds, NULL AS subject
 WHERE 0;
 
 CREATE TRIGGER backroom_start_insert INSTEAD OF INSERT ON backroom_start BEGIN
@@ -39,6 +39,11 @@ CREATE TRIGGER backroom_start_insert INSTEAD OF INSERT ON backroom_start BEGIN
         typeof(NEW.key) = 'text' AND length(NEW.key) BETWEEN 1 AND 200
         AND instr(NEW.key, char(0)) = 0
     );
+    SELECT RAISE(ABORT, 'A subject is a text of 1 to 200 characters.')
+    WHERE NEW.subject IS NOT NULL AND NOT (
+        typeof(NEW.subject) = 'text' AND length(NEW.subject) BETWEEN 1 AND 200
+        AND instr(NEW.subject, char(0)) = 0
+    );
     SELECT RAISE(ABORT, 'A priority is 0, the most urgent, to 9.')
     WHERE NEW.priority IS NOT NULL
         AND NOT (typeof(NEW.priority) = 'integer' AND NEW.priority BETWEEN 0 AND 9);
@@ -56,7 +61,9 @@ CREATE TRIGGER backroom_start_insert INSTEAD OF INSERT ON backroom_start BEGIN
         AND NEW.timeout_seconds > 0 AND NEW.timeout_seconds <= 316224000
     );
     -- The id is a UUIDv7: 48 bits of time in milliseconds, the version, and random bits.
-    INSERT INTO backroom_run (id, flow, queue, priority, key, input, timeout_us, created_at)
+    INSERT INTO backroom_run (
+        id, flow, queue, priority, key, input, timeout_us, created_at, subject
+    )
     SELECT
         coalesce(NEW.id, printf(
             '%08x-%04x-7%03x-%04x-%012x', ms >> 16, ms & 65535, random() & 4095,
@@ -64,7 +71,7 @@ CREATE TRIGGER backroom_start_insert INSTEAD OF INSERT ON backroom_start BEGIN
         )),
         NEW.flow, coalesce(NEW.queue, 'default'), coalesce(NEW.priority, 5), NEW.key,
         coalesce(NEW.input, '{}'), CAST(round(NEW.timeout_seconds * 1000000.0) AS INTEGER),
-        (SELECT now_us FROM backroom_clock)
+        (SELECT now_us FROM backroom_clock), NEW.subject
     FROM (SELECT CAST(round((julianday('now') - 2440587.5) * 86400000.0) AS INTEGER) AS ms)
     WHERE NOT EXISTS (SELECT 1 FROM backroom_key AS k WHERE k.flow = NEW.flow AND k.key = NEW.key)
         AND NOT EXISTS (SELECT 1 FROM backroom_run AS r WHERE r.id = NEW.id);

@@ -2,7 +2,7 @@
 SELECT
     l.id, l.flow, r.input, l.queue, l.attempt + 1, l.starts + 1, l.failures, ?1,
     l.parent_id, r.root_id, r.depth, r.key, r.created_at, l.deadline_at, l.cancel_reason,
-    l.priority, l.available_at, l.expires_at
+    l.priority, l.available_at, l.expires_at, r.subject
 FROM backroom_live AS l INDEXED BY backroom_live_due
 CROSS JOIN backroom_run AS r ON r.id = l.id
 WHERE (l.state = 'ready' OR l.state = 'scheduled' OR l.state = 'waiting')

@@ -1,0 +1,1 @@
+SELECT id, at, act, by, what FROM backroom_audit ORDER BY id DESC LIMIT ?
