@@ -35,9 +35,7 @@ def test_killed_workers_lose_nothing_and_repeat_nothing(
     print(f"seed {seed}")
     lines = CLAIMS.read_bytes().splitlines(keepends=True)
     some = b"".join([lines[0], *lines[20:84]])
-    report = kill_and_count(
-        some, kills=3, pauses=(0.0, 0.8), seed=seed, log=tmp_path / "log", concurrency=10
-    )
+    report = kill_and_count(some, kills=3, pauses=(0.0, 0.8), seed=seed, log=tmp_path / "log")
     print(report)
     assert report.set_aside == 0
     assert report.claims >= 50
