@@ -302,3 +302,34 @@ def test_an_application_that_cannot_be_imported_is_shown_once(
         assert worker.output().count("ValueError: no settings") == 1
         assert 'broken.py", line 2' in worker.output()
         assert "importlib" not in worker.output()
+
+
+def test_a_first_child_that_is_killed_before_it_is_ready_is_started_again(
+    database: str, client: Backroom, marks: Marks, tmp_path: Path
+) -> None:
+    """Whatever kills it while it imports the application: the system, for memory, say."""
+    with program("worker", database=database, folder=tmp_path, app=module(tmp_path, 2)) as worker:
+        worker.ready()
+        assert client.start("quick").result().wait(20) in worker.children()
+        assert len(marks.of("imported")) == 3
+        assert worker.output().count("was killed by SIGKILL") == 2
+
+
+def test_a_first_child_that_never_gets_ready_is_given_up_with_the_reason(
+    database: str, marks: Marks, tmp_path: Path
+) -> None:
+    with program("worker", database=database, folder=tmp_path, app=module(tmp_path, 99)) as worker:
+        fails(worker, "was killed by SIGKILL before it was ready, as did the 4 before it.")
+        assert len(marks.of("imported")) == 5
+
+
+def module(folder: Path, deaths: int) -> str:
+    """An application whose process is killed so many times while it is imported."""
+    (folder / "fragile.py").write_text(
+        "import os, signal\n"
+        "from tests.engine.supervised import app, mark, marks\n"
+        "mark('imported')\n"
+        f"if marks('imported') <= {deaths}:\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    return "fragile:app"

@@ -13,6 +13,8 @@ What it does when
     a child dies                its lease is given up at once, so its runs are ready for others; a
                                 new child under a new id takes its place, after a pause that
                                 doubles while children die young
+    the first can't begin       if it said why, that is the end; if it died without a word (killed,
+                                out of memory), it is started again, up to five times in all
     a child is stopped          it isn't renewed and its lease runs out (engine/renewals.py)
     a lease has been lost       the child is killed, since all it could still send would be refused
     a child knows of suspects   runs that may have killed it before: as many extra children as there
@@ -56,6 +58,7 @@ __all__ = ["Job", "StartFailed", "Supervisor"]
 log = logging.getLogger("backroom.supervisor")
 T = TypeVar("T")
 
+FALSE_STARTS = 5  # so many deaths in a row before anything was ready, and it gives up
 YOUNG_SECONDS = 10.0  # a child that dies before this age is replaced after a growing pause
 FIRST_PAUSE_SECONDS = 0.1
 LONGEST_PAUSE_SECONDS = 30.0
@@ -92,6 +95,7 @@ class Place:
         self.child: Child | None = None
         self.successor: Child | None = None  # started to replace it in a rolling restart
         self.proven = on_demand  # a child of it has been ready, or needn't be
+        self.false_starts = 0  # deaths before any child of it was ready
         self.young_deaths = 0
         # When to start the next one; None: not.
         self.start_at: float | None = None if on_demand else 0.0
@@ -316,11 +320,8 @@ class Supervisor:
         if not expected and not finished and child.failed is None:
             level = logging.ERROR if child.process.returncode else logging.WARNING
             log.log(level, "%s %s", child.name, ending(child.process.returncode))
-        if not place.proven and not self._stopping:
-            self._failure = child.failed or (
-                f"The {child.name} {ending(child.process.returncode)} before it was ready. "
-                "Look at what it printed."
-            )
+        if not place.proven and not self._stopping and (why := self._false_start(child)):
+            self._failure = why
             self._stop_all()
         elif child is place.child:
             place.child = None
@@ -336,6 +337,17 @@ class Supervisor:
                 self._start_again(place, child)
         else:
             self._roll_on()
+
+    def _false_start(self, dead: Child) -> str | None:
+        """Why nothing of this kind can begin; None: what killed it may have been an accident."""
+        dead.place.false_starts += 1
+        if dead.failed or dead.place.false_starts < FALSE_STARTS:
+            return dead.failed
+        return (
+            f"The {dead.name} {ending(dead.process.returncode)} before it was ready, as did the "
+            f"{FALSE_STARTS - 1} before it. Look at what they printed, and whether the machine has "
+            "memory left."
+        )
 
     def _start_again(self, place: Place, dead: Child) -> None:
         now = time.monotonic()
