@@ -69,6 +69,7 @@ LIMITS = {
     "WINDOW": "child runs of one fan-out that are open at once",
     "DEATHS": "processes in a row that one step may cost, however many retries it has",
     "TRANSACTIONS": "transaction steps of one process at work at once; others wait their turn",
+    "VERSION": "the highest version of a flow's code",
     "QUEUE_CONCURRENCY": "runs at once, the highest limit that a queue can declare",
     "QUEUE_RATE": "runs in a period, the highest rate that a queue can declare",
     "QUEUE_WAITING": "runs that haven't begun, the highest `max_waiting` of a queue",

@@ -27,12 +27,19 @@ from backroom.flows.queues import rules_of
 from backroom.flows.reports import LOOPBACK
 from backroom.flows.signature import Signature, caller_names
 from backroom.flows.starting import Starter
-from backroom.flows.steps import check_key, check_name, check_priority, check_timeout
+from backroom.flows.steps import (
+    check_key,
+    check_name,
+    check_priority,
+    check_timeout,
+    check_version,
+)
 from backroom.flows.waits import to_delay_us
 from backroom.records import limits
 from backroom.records.erasure import Erased
 from backroom.records.errors import Refused, UnknownFlow
 from backroom.records.queues import Pruned, QueueRow, QueueRules
+from backroom.records.runs import served_as
 from backroom.rules.retry import NO_RETRY, Retry
 from backroom.store.protocol import Store
 from backroom.store.verbs import Declare, Pause, Resume
@@ -95,6 +102,7 @@ class Backroom:
         subject: str | None = None,
         concurrency: int | None = None,
         aliases: tuple[str, ...] = (),
+        version: int = 1,
     ) -> _FlowDecorator: ...
     def flow(
         self,
@@ -112,6 +120,7 @@ class Backroom:
         subject: str | None = None,
         concurrency: int | None = None,
         aliases: tuple[str, ...] = (),
+        version: int = 1,
     ) -> Any:
         """Make a function a flow.
 
@@ -128,8 +137,11 @@ class Backroom:
         concurrency   how many of its runs are performed at once, over all workers; they stand in a
                   queue of their own then, which is called like the flow
         aliases   former names, under which runs may still be stored
+        version   of its code, kept with each run: only workers that know it perform the run. A flow
+                  may be declared in several versions, each by a function of its own
         """
         names = caller_names(1)
+        checked = check_version(version)
 
         def declare(function: Callable[..., Any]) -> Any:
             own = concurrency is not None
@@ -150,13 +162,19 @@ class Backroom:
                 retry=retry or NO_RETRY,
                 timeout=check_timeout(timeout),
                 aliases=aliases,
+                version=checked,
                 partition=partition,
                 subject=subject,
                 expires=expires,
                 own_queue=own,
             )
             self._add(spec)
-            if own:
+            if own and called in self._queues and self._queues[called].concurrency != concurrency:
+                raise Refused(
+                    f"The versions of {called} stand in one queue and share its limit. Give all of "
+                    "them the same concurrency=."
+                )
+            if own and called not in self._queues:
                 self.queue(called, concurrency=concurrency)
             return AsyncFlow(spec, self._starter) if spec.is_async else Flow(spec, self._starter)
 
@@ -172,8 +190,11 @@ class Backroom:
                     f"{path.split('.')[0]!r}. "
                     f"A {what} starts with the name of a parameter."
                 )
+        others = [other for other in self._specs.values() if other.name != spec.name]
+        versions = [other for other in self._specs.values() if other.name == spec.name]
         if spec.own_queue and (
-            spec.queue in self._queues or spec.queue in {s.queue for s in self._specs.values()}
+            (spec.queue in self._queues and not any(other.own_queue for other in versions))
+            or spec.queue in {other.queue for other in others}
         ):
             raise Refused(
                 f"{spec.name} declares concurrency= and would have the queue {spec.queue} for its "
@@ -182,16 +203,17 @@ class Backroom:
         check_expires(spec.expires)
         check_priority(spec.priority)
         for name in (spec.name, *spec.aliases):
-            if name in self._specs:
+            served = served_as(name, spec.version)
+            if served in self._specs:
                 raise Refused(
-                    f"Two flows are called {name!r}. Give one of them another name: "
-                    "@app.flow(name=...)."
+                    f"Two flows are called {served!r}. Give one of them another name: "
+                    "@app.flow(name=...); or another version: @app.flow(version=...)."
                 )
-            self._specs[name] = spec
+            self._specs[served] = spec
 
     @property
     def flows(self) -> dict[str, FlowSpec]:
-        """What is declared, by name (aliases included)."""
+        """What is declared, by name (aliases included), later versions as `ship@2`."""
         return dict(self._specs)
 
     # --- executors
@@ -344,10 +366,11 @@ class Backroom:
         return self.handle(flow).start(**arguments)
 
     def handle(self, flow: str) -> AsyncFlow[..., Any] | Flow[..., Any]:
-        """A declared flow by its name; UnknownFlow."""
-        spec = self._specs.get(flow)
-        if spec is None:
+        """A declared flow by its name, the newest version of it; UnknownFlow."""
+        versions = [spec for spec in self._specs.values() if flow in (spec.name, *spec.aliases)]
+        if not versions:
             raise UnknownFlow(flow, tuple(self._specs))
+        spec = max(versions, key=lambda spec: spec.version)
         return AsyncFlow(spec, self._starter) if spec.is_async else Flow(spec, self._starter)
 
     def start_many(self, prepared: Iterable[Prepared[R]], *, on: Any = None) -> list[Run[R]]:

@@ -20,7 +20,7 @@ from backroom.cli.printing import (
 )
 from backroom.flows.failures import read
 from backroom.records.errors import RunNotFound
-from backroom.records.runs import AttemptRow, Mail, RunRow, StepRow, WaitRow
+from backroom.records.runs import AttemptRow, Mail, RunRow, StepRow, WaitRow, served_as
 from backroom.records.states import State
 from backroom.store.protocol import Reader
 
@@ -133,6 +133,7 @@ def run_as_json(run: RunRow) -> dict[str, Any]:
     return {
         "id": run.id,
         "flow": run.flow,
+        "version": run.version,
         "state": run.state.value,
         "queue": run.queue,
         "priority": run.priority,
@@ -199,7 +200,7 @@ def seen_as_json(seen: Seen) -> dict[str, Any]:
 def print_seen(seen: Seen) -> None:
     run, now = seen.run, seen.now
     facts = [
-        ("flow", click.style(run.flow, bold=True)),
+        ("flow", click.style(served_as(run.flow, run.version), bold=True)),
         ("state", styled(run.state) + (f", asked to cancel: {run.cancel_reason}"
          if run.cancel_reason is not None and run.state is State.RUNNING else "")),
         ("progress", progress(run)),

@@ -17,6 +17,7 @@ from backroom.cli.loading import load_app
 from backroom.cli.opening import database_options, opened, shown
 from backroom.cli.printing import print_json, print_table
 from backroom.records.errors import BackroomError
+from backroom.records.runs import served_as
 from backroom.records.states import FINAL, State
 from backroom.store.protocol import Reader, Store
 
@@ -191,14 +192,17 @@ def about_flows(reader: Reader, backroom: Backroom) -> Iterator[Finding]:
     known = backroom.flows
     unknown: dict[str, int] = {}
     for run in unfinished(reader):
-        if run.flow not in known:
-            unknown[run.flow] = unknown.get(run.flow, 0) + 1
+        flow = served_as(run.flow, run.version)
+        if flow not in known:
+            unknown[flow] = unknown.get(flow, 0) + 1
     for flow, number in sorted(unknown.items()):
         yield (
             "warning",
             f"{counted(number, 'unfinished run')} of the flow {flow}, which the application "
             "doesn't have.",
-            f"Bring the flow back, give the new one aliases=({flow!r},), or cancel the runs.",
+            f"Bring the flow back, give the new one aliases=({flow!r},), or cancel the runs."
+            if "@" not in flow
+            else "Bring that version of the flow back, or cancel the runs.",
         )
     if not unknown:
         yield ("ok", "Every unfinished run belongs to a flow of the application.", "")

@@ -20,6 +20,7 @@ class CurrentRun:
 
     id        the run's
     flow      its flow's name
+    version   the version of its flow's code
     attempt   the number of this attempt, from 1; every claim counts, also after a wait
     key       the key it was started with
     step_key  inside a step: the same on every try and after every crash, different for every
@@ -29,6 +30,7 @@ class CurrentRun:
 
     id: str
     flow: str
+    version: int
     attempt: int
     key: str | None
     step_key: str | None
@@ -46,7 +48,8 @@ def current_run() -> CurrentRun:
     if isinstance(scope, StepScope):
         step_key = blake2b(f"{run.id}/{scope.address}".encode(), digest_size=16).hexdigest()
         tries = scope.tries
-    return CurrentRun(run.id, run.flow, run.attempt, run.key, step_key, tries)
+    flow, _, version = run.flow.partition("@")
+    return CurrentRun(run.id, flow, int(version or 1), run.attempt, run.key, step_key, tries)
 
 
 def progress(fraction: float | None = None, *, status: str | None = None) -> None:

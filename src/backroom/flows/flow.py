@@ -64,6 +64,7 @@ class FlowSpec:
     partition: str | None = None
     expires: float | timedelta | None = None
     subject: str | None = None
+    version: int = 1
     own_queue: bool = False  # its queue is its own, for its limit; no other run may stand in it
 
 
@@ -389,6 +390,7 @@ def new_run(
         expires_us=None if expires is None or isinstance(expires, datetime) else _length(expires),
         expires_at=to_microseconds(expires) if isinstance(expires, datetime) else None,
         subject=_subject(spec, options, bound) or (causing.subject if causing else None),
+        version=spec.version,
     )
 
 

@@ -380,6 +380,15 @@ def check_priority(priority: int) -> int:
     return priority
 
 
+def check_version(version: int) -> int:
+    if type(version) is not int or not 1 <= version <= limits.VERSION:
+        raise Refused(
+            f"version={version!r} can't be. Use a whole number from 1, which is the version of a "
+            "flow that names none, and count up."
+        )
+    return version
+
+
 def check_timeout(timeout: float | None) -> float | None:
     if timeout is not None and not 0 < timeout <= limits.DELAY_US / 1_000_000:
         raise InvalidTime(

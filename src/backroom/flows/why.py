@@ -21,7 +21,7 @@ from typing import Any
 from backroom.flows.failures import read
 from backroom.records.errors import RunNotFound
 from backroom.records.queues import Standing
-from backroom.records.runs import FOREVER, RunRow, WaitRow
+from backroom.records.runs import FOREVER, RunRow, WaitRow, served_as
 from backroom.records.states import FINAL, State
 from backroom.store.protocol import Reader
 
@@ -181,12 +181,13 @@ def of_workers(reader: Reader, run: RunRow, now: int) -> Why | None:
             f"No living worker serves the queue {run.queue}. Start one with --queues {run.queue}.",
             {"queue": run.queue, "workers": [worker.name for worker in alive]},
         )  # fmt: skip
-    if not any(run.flow in worker.flows for worker in serving):
+    flow = served_as(run.flow, run.version)
+    if not any(flow in worker.flows for worker in serving):
         return Why(
             run.id, "no_worker_for_flow",
-            f"No living worker of the queue {run.queue} knows the flow {run.flow}. Deploy the code "
+            f"No living worker of the queue {run.queue} knows the flow {flow}. Deploy the code "
             "that has it.",
-            {"flow": run.flow, "workers": [worker.name for worker in serving]},
+            {"flow": flow, "workers": [worker.name for worker in serving]},
         )  # fmt: skip
     return None
 

@@ -24,6 +24,7 @@ __all__ = [
     "STEPS",
     "SWEEP_RUNS",
     "TRANSACTIONS",
+    "VERSION",
     "WINDOW",
 ]
 
@@ -44,6 +45,7 @@ MAP_ITEMS = 0x1000000  # items of one fan-out: what six digits of their runs' id
 WINDOW = 1_000  # child runs of one fan-out that are open at once
 TRANSACTIONS = 16  # transaction steps of one process at work at once; others wait their turn
 INTAKE_OPS = 100_000  # calls of one process that wait for the database's writer
+VERSION = 1_000_000_000  # of a flow's code
 QUEUE_CONCURRENCY = (
     10_000  # the highest limit that a queue can declare: it is counted at each claim
 )

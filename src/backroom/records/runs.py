@@ -23,10 +23,16 @@ __all__ = [
     "StepRow",
     "WaitRow",
     "WorkerRow",
+    "served_as",
 ]
 
 FOREVER = 2**63 - 1
 """The time that never comes: `available_at` of a run that only an event can wake."""
+
+
+def served_as(flow: str, version: int) -> str:
+    """What a worker has to know to perform a run: `ship`, or of a later version `ship@2`."""
+    return flow if version == 1 else f"{flow}@{version}"
 
 
 @value
@@ -50,6 +56,7 @@ class NewRun:
     expires_us: int | None = None  # not to begin later than this after its time
     expires_at: int | None = None  # or after this absolute time; then expires_us is ignored
     subject: str | None = None  # whom or what it is about; found by it when that is to be erased
+    version: int = 1  # of the flow's code: only workers that know it perform the run
 
 
 @value
@@ -121,7 +128,7 @@ class Claimed:
     """
 
     id: str
-    flow: str
+    flow: str  # as `served_as` puts it
     input: str
     queue: str
     attempt: int  # the fencing token: rises with every claim
@@ -182,6 +189,7 @@ class RunRow:
     cancel_reason: str | None
     subject: str | None = None
     erased_at: int | None = None
+    version: int = 1
 
 
 @value
@@ -208,4 +216,4 @@ class WorkerRow:
     concurrency: int = 0
     bell: str = ""  # where its doorbell can be rung ("127.0.0.1:40613"), if anywhere
     queues: tuple[str, ...] = ()  # what it claims from
-    flows: tuple[str, ...] = ()  # and what it can perform
+    flows: tuple[str, ...] = ()  # and what it can perform, as `served_as` puts it

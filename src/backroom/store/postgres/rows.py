@@ -16,8 +16,8 @@ STATES = {state.value: state for state in State}
 
 
 def run_row(row: Row) -> RunRow:
-    """A row of run.sql and its relatives; columns after the twenty-second are the caller's."""
-    run_id, flow, queue, state, *rest = row[:22]
+    """A row of run.sql and its relatives; columns after the twenty-third are the caller's."""
+    run_id, flow, queue, state, *rest = row[:23]
     return RunRow(run_id, flow, queue, STATES[state], *rest)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 
 from backroom.records.errors import Busy
-from backroom.records.runs import NewRun, Started
+from backroom.records.runs import NewRun, Started, served_as
 from backroom.store.postgres.statement import (
     Answers,
     Row,
@@ -81,6 +81,8 @@ def columns(runs: Sequence[NewRun]) -> dict[str, object]:
         "expiries": number_array([run.expires_at for run in runs]),
         "lives": number_array([run.expires_us for run in runs]),
         "subjects": text_array([run.subject for run in runs]),
+        "versions": number_array([run.version for run in runs]),
+        "served": text_array([served_as(run.flow, run.version) for run in runs]),
     }
 
 

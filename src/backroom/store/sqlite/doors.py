@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from backroom.records.errors import MailboxFull, Refused, RunEnded, RunErased, RunNotFound
 from backroom.records.limits import MAILBOX_EVENTS
+from backroom.records.runs import served_as
 from backroom.records.states import FINAL, State
 from backroom.store.sqlite.cancelling import cancel_family
 from backroom.store.sqlite.transaction import Transaction, as_json, sql
@@ -57,8 +58,8 @@ def retry_run(tx: Transaction, verb: RetryRun) -> Refused | None:
     if found is None:
         return RunNotFound(verb.run_id)
     (
-        state, flow, queue, priority, partition, parent_id, timeout_us, started_at, live, retried,
-        attempt, erased,
+        state, flow, version, queue, priority, partition, parent_id, timeout_us, started_at, live,
+        retried, attempt, erased,
     ) = found  # fmt: skip
     if state == State.READY and retried:
         return None  # this retry was asked for before and nobody has claimed the run since
@@ -75,7 +76,7 @@ def retry_run(tx: Transaction, verb: RetryRun) -> Refused | None:
     tx.run(DELETE_UNFINISHED_STEPS, (verb.run_id,))
     tx.run(DELETE_WAITS, (verb.run_id,))
     deadline_at = None if timeout_us is None else tx.now + timeout_us
-    row = (verb.run_id, flow, queue, priority, tx.now, attempt + 1, partition)
+    row = (verb.run_id, served_as(flow, version), queue, priority, tx.now, attempt + 1, partition)
     tx.run(REVIVE_LIVE, (*row, started_at, deadline_at, parent_id))
     return None
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from backroom.records.errors import Busy
-from backroom.records.runs import NewRun, Started
+from backroom.records.runs import NewRun, Started, served_as
 from backroom.store.sqlite.transaction import Row, Transaction, as_json, sql
 
 __all__ = ["start_all"]
@@ -66,12 +66,13 @@ def start_all(tx: Transaction, runs: Sequence[NewRun]) -> list[Started | Busy]:
                 now,
                 run.partition,
                 run.subject,
+                run.version,
             )
         )
         hot.append(
             (
                 run_id,
-                run.flow,
+                served_as(run.flow, run.version),
                 run.queue,
                 run.priority,
                 "ready" if available_at <= now else "scheduled",

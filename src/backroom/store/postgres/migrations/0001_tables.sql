@@ -22,6 +22,7 @@ CREATE TABLE backroom.run (
     priority    integer NOT NULL,
     format      integer NOT NULL DEFAULT 1,
     depth       integer NOT NULL DEFAULT 0,
+    version     integer NOT NULL DEFAULT 1,
     flow        text NOT NULL,
     queue       text NOT NULL,
     key         text,
@@ -32,6 +33,8 @@ CREATE TABLE backroom.run (
 CREATE INDEX run_parent ON backroom.run (parent_id, id) WHERE parent_id IS NOT NULL;
 CREATE INDEX run_subject ON backroom.run (subject, id) WHERE subject IS NOT NULL;
 
+-- `flow` is what a worker has to know to perform the run: `ship`, or of a later version `ship@2`.
+--
 -- Rows of this table live for moments and change several times. Room on each page keeps their
 -- versions together, and vacuum comes early and unthrottled, or the index of due runs fills with
 -- dead entries that every claim would have to pass over.

@@ -24,7 +24,7 @@ SELECT
         THEN l.available_at END AS available_at,
     coalesce(e.started_at, l.started_at) AS started_at, e.finished_at,
     r.parent_id, r.cause_id, coalesce(e.worker, l.worker) AS worker, l.cancel_reason,
-    r.subject, r.erased_at
+    r.subject, r.erased_at, r.version
 FROM backroom.run AS r
 LEFT JOIN backroom.live AS l ON l.id = r.id
 LEFT JOIN backroom.result AS e ON e.run_id = r.id
@@ -40,7 +40,7 @@ SELECT
     backroom.time_of(r.started_at) AS started_at,
     backroom.time_of(r.finished_at) AS finished_at,
     r.parent_id, r.cause_id, r.worker, r.cancel_reason, r.subject,
-    backroom.time_of(r.erased_at) AS erased_at
+    backroom.time_of(r.erased_at) AS erased_at, r.version
 FROM backroom.run_row AS r;
 
 CREATE VIEW backroom.steps AS

@@ -56,7 +56,8 @@ CREATE FUNCTION backroom.start(
     priority integer DEFAULT 5,
     timeout interval DEFAULT NULL,
     id uuid DEFAULT NULL,
-    subject text DEFAULT NULL
+    subject text DEFAULT NULL,
+    version integer DEFAULT 1
 ) RETURNS uuid
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -75,6 +76,9 @@ BEGIN
     ELSIF (start.priority BETWEEN 0 AND 9) IS NOT TRUE THEN
         RAISE EXCEPTION 'The priority can''t be %.', start.priority
             USING ERRCODE = '22023', HINT = 'Use 0, the most urgent, to 9.';
+    ELSIF (start.version BETWEEN 1 AND 1000000000) IS NOT TRUE THEN
+        RAISE EXCEPTION 'The version can''t be %.', start.version
+            USING ERRCODE = '22023', HINT = 'Use a number from 1 to 1000000000.';
     ELSIF length(start.key) NOT BETWEEN 1 AND 200 THEN
         RAISE EXCEPTION 'A key can''t have % characters.', length(start.key)
             USING ERRCODE = '22023', HINT = 'Use 1 to 200 characters.';
@@ -104,17 +108,18 @@ BEGIN
         END IF;
     END IF;
     INSERT INTO backroom.run (
-        id, flow, queue, priority, key, input, timeout_us, created_at, subject
+        id, flow, queue, priority, key, input, timeout_us, created_at, subject, version
     )
     VALUES (
         made, start.flow, start.queue, start.priority, start.key, given, timeout_us,
-        backroom.now_us(), start.subject
+        backroom.now_us(), start.subject, start.version
     )
     ON CONFLICT DO NOTHING;
     IF FOUND THEN
         INSERT INTO backroom.live (id, flow, queue, priority, state, available_at, deadline_at)
         VALUES (
-            made, start.flow, start.queue, start.priority,
+            made, start.flow || CASE WHEN start.version > 1 THEN '@' || start.version ELSE '' END,
+            start.queue, start.priority,
             CASE WHEN due > backroom.now_us() THEN 'scheduled' ELSE 'ready' END,
             due, due + timeout_us
         );
@@ -213,7 +218,7 @@ $$;
 
 -- Everybody may execute a new function. These are for those who are named.
 REVOKE EXECUTE ON FUNCTION
-    backroom.start(text, json, text, interval, timestamptz, text, integer, interval, uuid, text),
+    backroom.start(text, json, text, interval, timestamptz, text, integer, interval, uuid, text, integer),
     backroom.cancel(uuid, text),
     backroom.reschedule(uuid, interval, timestamptz),
     backroom.state_of(uuid)

@@ -3,7 +3,7 @@
 -- and no claimed_at marks it as retried and not yet claimed, so that a repeated call is known.
 WITH subject AS MATERIALIZED (
     SELECT
-        r.id, r.flow, r.queue, r.priority, r.partition, r.parent_id, r.timeout_us, e.started_at,
+        r.id, r.flow, r.version, r.queue, r.priority, r.partition, r.parent_id, r.timeout_us, e.started_at,
         coalesce(e.state, l.state) AS state,
         l.id IS NOT NULL AS live,
         coalesce(l.state = 'ready' AND l.claimed_at IS NULL AND l.attempt > 0, false) AS retried,
@@ -36,7 +36,7 @@ WITH subject AS MATERIALIZED (
         partition
     )
     SELECT
-        s.id, s.flow, s.queue, s.priority, 'ready', s.now, s.attempt, s.started_at,
+        s.id, s.flow || CASE WHEN s.version > 1 THEN '@' || s.version ELSE '' END, s.queue, s.priority, 'ready', s.now, s.attempt, s.started_at,
         s.now + s.timeout_us, s.parent_id, s.partition
     FROM taken AS s
     ON CONFLICT (id) DO UPDATE SET

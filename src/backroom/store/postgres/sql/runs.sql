@@ -3,7 +3,7 @@
 SELECT
     r.id::text, r.flow, r.queue, r.state, r.priority, r.key, r.attempt, r.input, r.result, r.error,
     r.fraction, r.status, r.created_at, r.available_at, r.started_at, r.finished_at,
-    r.parent_id::text, r.cause_id::text, r.worker, r.cancel_reason, r.subject, r.erased_at
+    r.parent_id::text, r.cause_id::text, r.worker, r.cancel_reason, r.subject, r.erased_at, r.version
 FROM backroom.run_row AS r
 WHERE (%(states)s::text[] IS NULL OR r.state = ANY (%(states)s::text[]))
   AND (%(flow)s::text IS NULL OR r.flow = %(flow)s)

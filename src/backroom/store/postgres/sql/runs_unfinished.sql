@@ -3,7 +3,7 @@
 SELECT
     r.id::text, r.flow, r.queue, r.state, r.priority, r.key, r.attempt, r.input, r.result, r.error,
     r.fraction, r.status, r.created_at, r.available_at, r.started_at, r.finished_at,
-    r.parent_id::text, r.cause_id::text, r.worker, r.cancel_reason, r.subject, r.erased_at
+    r.parent_id::text, r.cause_id::text, r.worker, r.cancel_reason, r.subject, r.erased_at, r.version
 FROM (
     SELECT l.id FROM backroom.live AS l WHERE cardinality(%(live)s::text[]) > 0
     UNION ALL

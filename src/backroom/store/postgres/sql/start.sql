@@ -7,11 +7,12 @@ WITH given AS MATERIALIZED (
         %(keys)s::text[], %(inputs)s::text[], %(ats)s::bigint[], %(delays)s::bigint[],
         %(timeouts)s::bigint[], %(parents)s::uuid[], %(causes)s::uuid[], %(roots)s::uuid[],
         %(depths)s::int[], %(owners)s::uuid[], %(attempts)s::int[], %(partitions)s::text[],
-        %(expiries)s::bigint[], %(lives)s::bigint[], %(subjects)s::text[]
+        %(expiries)s::bigint[], %(lives)s::bigint[], %(subjects)s::text[],
+        %(versions)s::int[], %(served)s::text[]
     ) WITH ORDINALITY AS g (
         id, flow, queue, priority, key, input, at, delay_us, timeout_us, parent_id, cause_id,
         root_id, depth, owner, attempt, partition, expires_at, expires_us,
-        subject, place
+        subject, version, served, place
     ), (SELECT backroom.now_us() AS now) AS n
 ), full_queue AS MATERIALIZED (
     -- What a queue takes in at most, less what has not begun; only of queues that say so.
@@ -53,11 +54,11 @@ WITH given AS MATERIALIZED (
 ), stored AS (
     INSERT INTO backroom.run (
         id, flow, queue, priority, key, input, timeout_us, parent_id, cause_id, root_id, depth,
-        created_at, partition, subject
+        created_at, partition, subject, version
     )
     SELECT
         g.id, g.flow, g.queue, g.priority, g.key, g.input, g.timeout_us, g.parent_id, g.cause_id,
-        g.root_id, g.depth, g.now, g.partition, g.subject
+        g.root_id, g.depth, g.now, g.partition, g.subject, g.version
     FROM given AS g
     WHERE g.id <> ALL (ARRAY(SELECT f.id FROM refused AS f)) AND (g.key IS NULL OR EXISTS (
         SELECT 1 FROM backroom.key AS k
@@ -74,7 +75,7 @@ WITH given AS MATERIALIZED (
         expires_at
     )
     SELECT
-        g.id, g.flow, g.queue, g.priority,
+        g.id, g.served, g.queue, g.priority,
         CASE WHEN g.available_at > g.now THEN 'scheduled' ELSE 'ready' END,
         g.available_at, g.available_at + g.timeout_us, g.parent_id, g.partition,
         coalesce(g.expires_at, g.available_at + g.expires_us)

@@ -25,6 +25,7 @@ CREATE TABLE backroom_run (
     root_id     TEXT,
     depth       INTEGER NOT NULL DEFAULT 0,
     created_at  INTEGER NOT NULL,
+    version     INTEGER NOT NULL DEFAULT 1,
     subject     TEXT,
     erased_at   INTEGER
 );
@@ -32,6 +33,7 @@ CREATE INDEX backroom_run_flow ON backroom_run (flow, id);
 CREATE INDEX backroom_run_parent ON backroom_run (parent_id, id) WHERE parent_id IS NOT NULL;
 CREATE INDEX backroom_run_subject ON backroom_run (subject, id) WHERE subject IS NOT NULL;
 
+-- `flow` is what a worker has to know to perform the run: `ship`, or of a later version `ship@2`.
 CREATE TABLE backroom_live (
     id            TEXT PRIMARY KEY NOT NULL,
     flow          TEXT NOT NULL,

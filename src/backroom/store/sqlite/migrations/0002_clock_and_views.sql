@@ -19,7 +19,7 @@ SELECT
         THEN l.available_at END AS available_at,
     coalesce(e.started_at, l.started_at) AS started_at, e.finished_at,
     r.parent_id, r.cause_id, coalesce(e.worker, l.worker) AS worker, l.cancel_reason,
-    r.subject, r.erased_at
+    r.subject, r.erased_at, r.version
 FROM backroom_run AS r
 LEFT JOIN backroom_live AS l ON l.id = r.id
 LEFT JOIN backroom_result AS e ON e.run_id = r.id
@@ -35,7 +35,7 @@ SELECT
     strftime('%Y-%m-%dT%H:%M:%fZ', started_at / 1000000.0, 'unixepoch') AS started_at,
     strftime('%Y-%m-%dT%H:%M:%fZ', finished_at / 1000000.0, 'unixepoch') AS finished_at,
     parent_id, cause_id, worker, cancel_reason, subject,
-    strftime('%Y-%m-%dT%H:%M:%fZ', erased_at / 1000000.0, 'unixepoch') AS erased_at
+    strftime('%Y-%m-%dT%H:%M:%fZ', erased_at / 1000000.0, 'unixepoch') AS erased_at, version
 FROM backroom_row;
 
 CREATE VIEW backroom_steps AS

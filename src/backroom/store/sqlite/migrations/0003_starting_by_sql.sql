@@ -11,7 +11,8 @@
 CREATE VIEW backroom_start AS
 SELECT
     NULL AS id, NULL AS flow, NULL AS input, NULL AS key, NULL AS delay_seconds, NULL AS at,
-    NULL AS queue, NULL AS priority, NULL AS timeout_seconds, NULL AS subject
+    NULL AS queue, NULL AS priority, NULL AS timeout_seconds, NULL AS subject,
+    NULL AS version
 WHERE 0;
 
 CREATE TRIGGER backroom_start_insert INSTEAD OF INSERT ON backroom_start BEGIN
@@ -60,9 +61,12 @@ CREATE TRIGGER backroom_start_insert INSTEAD OF INSERT ON backroom_start BEGIN
         typeof(NEW.timeout_seconds) IN ('integer', 'real')
         AND NEW.timeout_seconds > 0 AND NEW.timeout_seconds <= 316224000
     );
+    SELECT RAISE(ABORT, 'A version is a number from 1 to 1000000000.')
+    WHERE NEW.version IS NOT NULL
+        AND NOT (typeof(NEW.version) = 'integer' AND NEW.version BETWEEN 1 AND 1000000000);
     -- The id is a UUIDv7: 48 bits of time in milliseconds, the version, and random bits.
     INSERT INTO backroom_run (
-        id, flow, queue, priority, key, input, timeout_us, created_at, subject
+        id, flow, queue, priority, key, input, timeout_us, created_at, subject, version
     )
     SELECT
         coalesce(NEW.id, printf(
@@ -71,7 +75,7 @@ CREATE TRIGGER backroom_start_insert INSTEAD OF INSERT ON backroom_start BEGIN
         )),
         NEW.flow, coalesce(NEW.queue, 'default'), coalesce(NEW.priority, 5), NEW.key,
         coalesce(NEW.input, '{}'), CAST(round(NEW.timeout_seconds * 1000000.0) AS INTEGER),
-        (SELECT now_us FROM backroom_clock), NEW.subject
+        (SELECT now_us FROM backroom_clock), NEW.subject, coalesce(NEW.version, 1)
     FROM (SELECT CAST(round((julianday('now') - 2440587.5) * 86400000.0) AS INTEGER) AS ms)
     WHERE NOT EXISTS (SELECT 1 FROM backroom_key AS k WHERE k.flow = NEW.flow AND k.key = NEW.key)
         AND NOT EXISTS (SELECT 1 FROM backroom_run AS r WHERE r.id = NEW.id);
@@ -79,7 +83,8 @@ CREATE TRIGGER backroom_start_insert INSTEAD OF INSERT ON backroom_start BEGIN
         id, flow, queue, priority, state, available_at, deadline_at
     )
     SELECT
-        id, flow, queue, priority, CASE WHEN due > created_at THEN 'scheduled' ELSE 'ready' END,
+        id, flow || CASE WHEN version > 1 THEN '@' || version ELSE '' END, queue, priority,
+        CASE WHEN due > created_at THEN 'scheduled' ELSE 'ready' END,
         due, due + timeout_us
     FROM (
         SELECT r.*, coalesce(

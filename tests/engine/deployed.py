@@ -1,0 +1,117 @@
+"""An application that is deployed again and again: its old and its new code, side by side.
+
+Which of them a worker imports stands in a file, so a restart may bring in the other one. What
+differs is all that may differ while runs are in flight (docs/guides/deploying.md):
+
+    plain      steps added, removed and reordered, without a new version
+    ship       version 1 in the old code, 1 and 2 in the new
+    letter     was called `mail` in the old code
+    fresh      only the new code has it
+    long       longer than the grace: handed back again and again
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+
+from backroom import Backroom, current_run, sleep, step
+from tests.engine.supervised import FOLDER, folder
+
+__all__ = ["LONG_STEPS", "expected", "new_code", "old_code"]
+
+LONG_STEPS = 200
+
+
+@step
+async def a(number: int) -> int:
+    return number
+
+
+@step
+async def b(number: int) -> int:
+    return number
+
+
+@step
+async def c(number: int) -> int:
+    return number
+
+
+@step
+async def tick(number: int) -> tuple[int, int]:
+    await asyncio.sleep(0.02)  # the step is the load of this test; nothing waits for it to be over
+    return number, current_run().attempt
+
+
+async def long() -> list[tuple[int, int]]:
+    return [await tick(number) for number in range(LONG_STEPS)]
+
+
+async def ship_1(number: int) -> list[int]:
+    done = await a(number)
+    await sleep(0.05)
+    return [1, await b(done)]
+
+
+def old_code(app: Backroom) -> Backroom:
+    app.flow(long)
+    app.flow(name="ship")(ship_1)
+
+    @app.flow
+    async def plain(number: int) -> int:
+        done = [await a(number), await b(number)]
+        await sleep(0.05)
+        return sum(done) + await c(number)
+
+    @app.flow
+    async def mail(number: int) -> int:
+        done = await a(number)
+        await sleep(0.05)
+        return await b(done)
+
+    return app
+
+
+def new_code(app: Backroom) -> Backroom:
+    app.flow(long)
+    app.flow(name="ship")(ship_1)
+
+    @app.flow(version=2)
+    async def ship(number: int) -> list[int]:
+        await sleep(0.05)
+        return [2, await c(await b(number))]
+
+    @app.flow
+    async def plain(number: int) -> int:
+        done = [await c(number), await a(number)]
+        await sleep(0.05)
+        return sum(done) + await a(number)
+
+    @app.flow(aliases=("mail",))
+    async def letter(number: int) -> int:
+        done = await a(number)
+        await sleep(0.05)
+        return await b(done)
+
+    @app.flow
+    async def fresh(number: int) -> int:
+        await sleep(0.05)
+        return await a(number)
+
+    return app
+
+
+def expected(flow: str, number: int) -> object:
+    """What a run has to return, whichever code began it and whichever ended it."""
+    if flow.startswith("ship"):
+        return [2 if flow == "ship@2" else 1, number]
+    return 3 * number if flow == "plain" else number
+
+
+def release() -> str:
+    return (folder() / "release").read_text()
+
+
+if FOLDER in os.environ:
+    app = new_code(Backroom()) if release() == "new" else old_code(Backroom())
