@@ -66,9 +66,24 @@ class Address:
                 self.certain = True
         except pg.Error as error:
             raise fault(error) from error
-        # psycopg numbers its own prepared statements, from 0 on every connection.
-        connection._prepared._prepared_idx = secrets.randbits(60)
+        number_apart(connection)
         return connection
+
+    def renewed(self, connection: Connection[Any]) -> Connection[tuple[Any, ...]]:
+        """The same idle session behind a new object. What was set on the old one is gone, and it
+        is closed for whoever still has it."""
+        pg = psycopg()
+        fresh: Connection[tuple[Any, ...]] = pg.Connection(connection.pgconn)
+        connection.pgconn = pg.pq.PGconn()
+        fresh.autocommit = True
+        fresh.prepare_threshold = self.prepare_threshold
+        number_apart(fresh)
+        return fresh
+
+
+def number_apart(connection: Connection[Any]) -> None:
+    """psycopg numbers its own prepared statements, from 0 on every connection."""
+    connection._prepared._prepared_idx = secrets.randbits(60)
 
 
 def is_direct(connection: Connection[Any]) -> bool:

@@ -123,6 +123,7 @@ class PostgresStore:
 
     def close(self) -> None:
         self.ringer.close()
+        self.transactor.spares.close()
 
     def identity(self) -> guests.Identity:
         """Which database this is, for comparison with where a caller's connection leads."""

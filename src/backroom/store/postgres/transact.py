@@ -2,8 +2,8 @@
 
     BEGIN ─ SAVEPOINT ─ the author's statements ─ RELEASE ─ fence, checkpoint ─ COMMIT
 
-Each call has a connection of its own, since what authors do to a session stays with it. psycopg
-refuses their `commit()` inside its transaction block; a COMMIT in SQL is noticed, since our
+Each call has a connection to itself, and finds nothing on it that another call has left
+(`store/postgres/spares.py`). psycopg refuses their `commit()` inside its transaction block; a COMMIT in SQL is noticed, since our
 savepoint is gone with it. The run's hot row is locked after the body, not before: nobody who
 cancels or rescues the run has to wait for the author's statements.
 
@@ -39,6 +39,7 @@ from backroom.store.postgres.faults import (
 )
 from backroom.store.postgres.link import Address
 from backroom.store.postgres.session import TRIES, pause
+from backroom.store.postgres.spares import Spares
 from backroom.store.postgres.statement import Sql, Statement, id_array
 from backroom.store.verbs import SaveStep
 
@@ -57,6 +58,7 @@ class Transactor:
 
     def __init__(self, address: Address, sql: Sql, lock_timeout_ms: int) -> None:
         self.address = address
+        self.spares = Spares(address)
         self.sql = sql
         self.settings = {"lock_timeout": str(lock_timeout_ms)}
 
@@ -132,9 +134,11 @@ class Call:
         self.in_body = False
         self.committing = False
         self.broke = False
+        self.was_spare = False  # the connection lay idle before, and may have been lost meanwhile
 
     def perform(self) -> None:
-        connection = self.transactor.address.connect()
+        spares = self.transactor.spares
+        connection, self.was_spare = spares.take()
         try:
             with connection.transaction():
                 self.inside(connection)
@@ -145,7 +149,10 @@ class Call:
         finally:
             if self.limit is not None:
                 self.limit.over()
-            connection.close()
+            if self.limit is not None and self.limit.expired:
+                connection.close()  # a cancel may be on its way, and must not hit the next one
+            else:
+                spares.give_back(connection)
 
     def inside(self, connection: Connection[Any]) -> None:
         ours = psycopg().Cursor(connection, row_factory=psycopg().rows.tuple_row)
@@ -189,6 +196,8 @@ class Call:
         if is_drivers(error) and not self.in_body:
             if self.committing and breaks_connection(error):
                 return True  # after a look
+            if self.was_spare and self.verb is None and breaks_connection(error):
+                return True  # nothing has happened yet
             if is_pooled(error) and self.transactor.address.prepare_threshold is not None:
                 self.transactor.address.prepare_threshold = None
                 return True
