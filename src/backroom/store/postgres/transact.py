@@ -3,9 +3,9 @@
     BEGIN ─ SAVEPOINT ─ the author's statements ─ RELEASE ─ fence, checkpoint ─ COMMIT
 
 Each call has a connection to itself, and finds nothing on it that another call has left
-(`store/postgres/spares.py`). psycopg refuses their `commit()` inside its transaction block; a COMMIT in SQL is noticed, since our
-savepoint is gone with it. The run's hot row is locked after the body, not before: nobody who
-cancels or rescues the run has to wait for the author's statements.
+(`store/postgres/spares.py`). psycopg refuses authors' `commit()` inside its transaction block; a
+COMMIT in SQL is noticed, since our savepoint is gone with it. The run's hot row is locked after the
+body, not before: nobody who cancels or rescues the run has to wait for the author's statements.
 
 A connection that breaks at the COMMIT leaves open whether it took, and the server may still be at
 it. The look locks the hot row first, which the old transaction holds to its end.
