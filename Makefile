@@ -14,7 +14,7 @@ PYTEST ?= -n 2
 
 .PHONY: help
 help: ## list the tasks
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: setup
 setup: $(STAMP) ## create .venv and install everything into it
@@ -70,6 +70,14 @@ format: setup ## let ruff fix and format the code
 .PHONY: bench
 bench: setup ## measure, and print the numbers
 	$(PYTHON) -m benchmarks
+
+.PHONY: bench-peers
+bench-peers: setup ## measure the peers beside us, each in an environment of its own
+	$(PYTHON) -m benchmarks.peers
+
+.PHONY: bench-growth
+bench-growth: setup ## measure how cost grows with backlog, history and size
+	$(PYTHON) -m benchmarks.growth
 
 .PHONY: torture
 torture: setup ## kill and starve workers for minutes, and count what was lost

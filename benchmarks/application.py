@@ -6,13 +6,15 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from backroom import Backroom, step
+from backroom import Backroom, sleep, step
 from backroom.flows.flow import AsyncFlow
 
 __all__ = ["STEPS", "Application", "Diary", "application"]
 
 STEPS = 10
 """Steps of a run of `ten_steps`."""
+
+LIMITED = "limited"
 
 
 @dataclass
@@ -37,6 +39,10 @@ class Application:
     no_op: AsyncFlow[[], None]
     ten_steps: AsyncFlow[[], None]
     stamp: AsyncFlow[[int], None]
+    many_steps: AsyncFlow[[int], None]
+    carry: AsyncFlow[[str], str]
+    parked: AsyncFlow[[], None]
+    limited: AsyncFlow[[], None]
 
 
 @step
@@ -44,8 +50,18 @@ async def nothing(number: int) -> int:
     return number
 
 
-def application(database: str) -> Application:
+@step
+async def keep(payload: str) -> str:
+    return payload
+
+
+def application(database: str, *, limits: bool = False) -> Application:
+    """`limits` declares the rules of the queue of `limited`; they never hold anything back."""
     app = Backroom(database)
+    if limits:
+        app.queue(
+            LIMITED, concurrency=10_000, concurrency_per_partition=10_000, rate=1_000_000, per=1
+        )
     diary = Diary()
 
     @app.flow
@@ -65,4 +81,26 @@ def application(database: str) -> Application:
         diary.delays_ns.append(time.monotonic_ns() - called_at)
         diary.begin()
 
-    return Application(app, diary, no_op, ten_steps, stamp)
+    @app.flow
+    async def many_steps(count: int) -> None:
+        diary.begin()
+        began = time.monotonic_ns()
+        for number in range(count):
+            await nothing(number)
+        diary.spans_ns.append(time.monotonic_ns() - began)
+
+    @app.flow
+    async def carry(payload: str) -> str:
+        diary.begin()
+        return await keep(payload)
+
+    @app.flow
+    async def parked() -> None:
+        await sleep(days=30)
+        diary.begin()
+
+    @app.flow(queue=LIMITED)
+    async def limited() -> None:
+        diary.begin()
+
+    return Application(app, diary, no_op, ten_steps, stamp, many_steps, carry, parked, limited)

@@ -23,12 +23,19 @@ class WorkerProcess:
     """`with WorkerProcess(database) as worker`: ready when the block begins, gone when it ends."""
 
     def __init__(
-        self, database: str, *, concurrency: int = 100, count_statements: bool = False
+        self,
+        database: str,
+        *,
+        concurrency: int = 100,
+        count_statements: bool = False,
+        limits: bool = False,
     ) -> None:
         self.begun = 0
         words = ["--concurrency", str(concurrency)]
         if count_statements:
             words.append("--count-statements")
+        if limits:
+            words.append("--limits")
         self._process = subprocess.Popen(
             [sys.executable, "-m", "benchmarks.worker", *words],
             env={**os.environ, "BACKROOM_DATABASE": database},

@@ -9,13 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.machine import Calibration
+from benchmarks.page import put
 from benchmarks.works import BATCH, Figure
 
-__all__ = ["Report", "Row", "as_json", "as_markdown", "rows_of", "save"]
-
-PAGE = Path(__file__).parent.parent / "docs" / "performance.md"
-BEGIN = "<!-- figures: begin (python -m benchmarks --save) -->"
-END = "<!-- figures: end -->"
+__all__ = ["Report", "Row", "as_json", "as_markdown", "noise", "number", "rows_of", "save", "table"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,13 +68,10 @@ def middle(values: Any) -> float | None:
 
 
 def as_markdown(report: Report) -> str:
-    before, after = report.before, report.after
     lines = [f"- {name}: {text}" for name, text in report.about.items()]
     lines += [
         f"- rounds: {report.rounds}; medians over them, ratios taken within each",
-        f"- noise: a fixed Python loop took {before.python_ms:.1f} ms at best before and "
-        f"{after.python_ms:.1f} ms after, {max(before.python_worst_ms, after.python_worst_ms):.1f} "
-        f"ms at worst; a sync of 4 KB {before.sync_ms:.2f} and {after.sync_ms:.2f} ms",
+        f"- noise: {noise(report.before, report.after)}",
     ]
     head = ["", "unit", "median", "range", "raw, one by one", f"raw, {BATCH} at once", "of raw"]
     for database in dict.fromkeys(row.database for row in report.rows):
@@ -91,6 +85,15 @@ def as_markdown(report: Report) -> str:
         ]  # fmt: skip
         lines += ["", *table([database, *head[1:]], cells)]
     return "\n".join(lines) + "\n"
+
+
+def noise(before: Calibration, after: Calibration) -> str:
+    worst = max(before.python_worst_ms, after.python_worst_ms)
+    return (
+        f"a fixed Python loop took {before.python_ms:.1f} ms at best before and "
+        f"{after.python_ms:.1f} ms after, {worst:.1f} ms at worst; "
+        f"a sync of 4 KB {before.sync_ms:.2f} and {after.sync_ms:.2f} ms"
+    )
 
 
 def table(head: Sequence[str], cells: Sequence[Sequence[str]]) -> list[str]:
@@ -128,11 +131,5 @@ def as_json(report: Report) -> dict[str, Any]:
 
 
 def save(report: Report) -> Path:
-    """Put the table into docs/performance.md, between the markers."""
-    page = PAGE.read_text(encoding="utf-8")
-    head, begin, rest = page.partition(BEGIN)
-    _, end, tail = rest.partition(END)
-    if not begin or not end:
-        raise SystemExit(f"{PAGE} lacks the markers between which the figures go.")
-    PAGE.write_text(f"{head}{begin}\n\n{as_markdown(report)}\n{end}{tail}", encoding="utf-8")
-    return PAGE
+    """Put the table into docs/performance.md."""
+    return put("figures", as_markdown(report))

@@ -30,9 +30,10 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--concurrency", type=int, required=True)
     parser.add_argument("--count-statements", action="store_true")
+    parser.add_argument("--limits", action="store_true")
     given = parser.parse_args()
     counter = StatementCounter() if given.count_statements else None
-    measured = application(os.environ["BACKROOM_DATABASE"])
+    measured = application(os.environ["BACKROOM_DATABASE"], limits=given.limits)
     measured.diary.on_begin = report_begun
     measured.app.office  # noqa: B018  opens the database
     say({"ready": True})
