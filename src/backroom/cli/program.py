@@ -30,6 +30,8 @@ COMMANDS = {
     "erase": "backroom.cli.erasing",
     "audit": "backroom.cli.erasing",
     "prune": "backroom.cli.pruning",
+    "backup": "backroom.cli.backups",
+    "restore": "backroom.cli.backups",
     "migrate": "backroom.cli.upkeep",
     "doctor": "backroom.cli.upkeep",
 }

@@ -12,6 +12,7 @@ PostgreSQL). Tests move it with `Store.move_clock`; nothing else ever does.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, Protocol
 
 from backroom.records.erasure import AuditRow
@@ -204,6 +205,17 @@ class Store(Protocol):
 
     def bell(self) -> Bell | None:
         """A doorbell to listen to, in the caller's thread; None where there is none."""
+        ...
+
+    def backup(self, target: Path) -> None:
+        """Copy all that is committed to a file that doesn't exist yet, while others write. Refused
+        where the database has tools of its own for that."""
+        ...
+
+    def restore(self, source: Path | None, audit_id: str, by: str) -> int:
+        """Put such a copy in the database's place (None: it is there already, by other tools), and
+        see that nothing that a worker of before still sends is taken: its runs are ready, and their
+        next attempts have higher numbers than any before. Answers how many were running."""
         ...
 
     def rewrite(self) -> None:

@@ -7,15 +7,18 @@ import re
 import threading
 from collections.abc import Callable, Sequence
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from backroom.records import limits
+from backroom.records.errors import Refused
 from backroom.records.runs import NewRun, Started
 from backroom.store.limit import Limit
 from backroom.store.postgres import clock, guests, migrate
 from backroom.store.postgres.bell import PostgresBell, listen
 from backroom.store.postgres.diagnose import diagnose
 from backroom.store.postgres.driver import psycopg
+from backroom.store.postgres.epoch import begin_epoch
 from backroom.store.postgres.faults import fault
 from backroom.store.postgres.link import Address, Link
 from backroom.store.postgres.reader import PostgresReader
@@ -111,6 +114,21 @@ class PostgresStore:
 
     def bell(self) -> PostgresBell | None:
         return listen(self.listen_address, self.channel, self.ringer.ring)
+
+    def backup(self, target: Path) -> None:
+        raise Refused(
+            "PostgreSQL has tools of its own for that. Use pg_dump, or a base backup with its log; "
+            "the page on keeping data says how."
+        )
+
+    def restore(self, source: Path | None, audit_id: str, by: str) -> int:
+        if source is not None:
+            raise Refused(
+                f"PostgreSQL has tools of its own to bring back {source}. Restore it with them, "
+                "then run `backroom restore` without a file."
+            )
+        self.check_schema()
+        return self.on_connection(lambda c: begin_epoch(c, self.sql, audit_id, by))
 
     def rewrite(self) -> None:
         self.on_connection(lambda c: c.execute(self.sql["rewrite"]))

@@ -15,8 +15,10 @@ from backroom.records.errors import BackroomError
 from backroom.records.runs import NewRun, Started
 from backroom.store.limit import Limit
 from backroom.store.sqlite import caller, clock, doctor
+from backroom.store.sqlite.backup import backup, restore
 from backroom.store.sqlite.bell import Ringer, SqliteBell
 from backroom.store.sqlite.connection import connect
+from backroom.store.sqlite.epoch import begin_epoch
 from backroom.store.sqlite.faults import mapped
 from backroom.store.sqlite.locks import LockWaits
 from backroom.store.sqlite.migrate import applied, check, migrate
@@ -97,6 +99,16 @@ class SqliteStore:
 
     def bell(self) -> SqliteBell:
         return SqliteBell()
+
+    def backup(self, target: Path) -> None:
+        backup(self.path, target, busy_timeout_ms=self._busy_timeout_ms)
+
+    def restore(self, source: Path | None, audit_id: str, by: str) -> int:
+        if source is None:
+            with self._connection() as connection:
+                check(connection, self.path)
+                return begin_epoch(connection, audit_id, by)
+        return restore(self.path, source, audit_id, by, busy_timeout_ms=self._busy_timeout_ms)
 
     def rewrite(self) -> None:
         with self._connection() as connection:

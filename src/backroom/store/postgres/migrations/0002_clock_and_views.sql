@@ -4,6 +4,11 @@
 CREATE FUNCTION backroom.now_us() RETURNS bigint LANGUAGE sql STABLE PARALLEL SAFE AS
     'SELECT (extract(epoch FROM statement_timestamp()) * 1000000)::bigint';
 
+-- The number that the first attempt of a run has. Attempts of a database that was brought back from a
+-- backup begin above all that its former workers may still hold; see `epoch.py`.
+CREATE FUNCTION backroom.first_attempt() RETURNS integer LANGUAGE sql STABLE PARALLEL SAFE AS
+    'SELECT 1';
+
 -- A stored time as people read it; exact, which a division by a million is not.
 CREATE FUNCTION backroom.time_of(us bigint) RETURNS timestamptz LANGUAGE sql IMMUTABLE PARALLEL SAFE AS
     'SELECT timestamptz ''epoch'' + us * interval ''1 microsecond''';

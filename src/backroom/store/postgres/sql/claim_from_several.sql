@@ -27,8 +27,8 @@ WITH picked AS MATERIALIZED (
     LIMIT %(limit)s::int
 ), taken AS (
     UPDATE backroom.live AS l
-    SET state = 'running', attempt = l.attempt + 1, starts = l.starts + 1, worker = %(worker)s,
-        claimed_at = backroom.now_us(), started_at = coalesce(l.started_at, backroom.now_us())
+    SET state = 'running', attempt = greatest(l.attempt + 1, backroom.first_attempt()),
+        starts = l.starts + 1, worker = %(worker)s, claimed_at = backroom.now_us(), started_at = coalesce(l.started_at, backroom.now_us())
     WHERE l.ctid = ANY (ARRAY(SELECT p.place FROM picked AS p))
     RETURNING l.*
 )

@@ -112,8 +112,8 @@ WITH RECURSIVE held AS MATERIALIZED (
     FOR UPDATE SKIP LOCKED
 ), taken AS (
     UPDATE backroom.live AS l
-    SET state = 'running', attempt = l.attempt + 1, starts = l.starts + 1, worker = %(worker)s,
-        claimed_at = backroom.now_us(), started_at = coalesce(l.started_at, backroom.now_us()),
+    SET state = 'running', attempt = greatest(l.attempt + 1, backroom.first_attempt()),
+        starts = l.starts + 1, worker = %(worker)s, claimed_at = backroom.now_us(), started_at = coalesce(l.started_at, backroom.now_us()),
         counted = CASE WHEN l.queue = ANY (ARRAY(SELECT h.name FROM held AS h)) THEN true END
     WHERE l.id = ANY (ARRAY(SELECT k.id FROM locked AS k))
     RETURNING l.*

@@ -3,6 +3,10 @@
 CREATE VIEW backroom_clock AS
     SELECT CAST(round((julianday('now') - 2440587.5) * 86400000.0) AS INTEGER) * 1000 AS now_us;
 
+-- The number that the first attempt of a run has. Attempts of a database that was brought back from a
+-- backup begin above all that its former workers may still hold; see `epoch.py`.
+CREATE VIEW backroom_epoch AS SELECT 1 AS first_attempt;
+
 -- A run as `RunRow` has it, with times as numbers. Not public.
 CREATE VIEW backroom_row AS
 SELECT

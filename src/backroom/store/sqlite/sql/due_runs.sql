@@ -1,6 +1,7 @@
 -- Due runs of one queue and priority, longest due first, from a floor on; those without a partition.
 SELECT
-    l.id, l.flow, r.input, l.queue, l.attempt + 1, l.starts + 1, l.failures, ?1,
+    l.id, l.flow, r.input, l.queue, max(l.attempt + 1, (SELECT first_attempt FROM backroom_epoch)),
+    l.starts + 1, l.failures, ?1,
     l.parent_id, r.root_id, r.depth, r.key, r.created_at, l.deadline_at, l.cancel_reason,
     l.priority, l.available_at, l.expires_at, r.subject
 FROM backroom_live AS l INDEXED BY backroom_live_due

@@ -1,0 +1,1 @@
+SELECT backroom.first_attempt(), backroom.now_us()

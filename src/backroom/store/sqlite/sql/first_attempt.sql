@@ -1,0 +1,1 @@
+SELECT first_attempt FROM backroom_epoch
