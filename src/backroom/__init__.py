@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from backroom.flows.current import CurrentRun, current_run, progress
     from backroom.flows.gathering import gather
     from backroom.flows.handles import Run, Status
+    from backroom.flows.locks import lock
     from backroom.flows.orm import session_on
     from backroom.flows.steps import step
     from backroom.flows.waits import first, sleep, wait_for_event
@@ -54,6 +55,7 @@ __all__ = [
     "errors",
     "first",
     "gather",
+    "lock",
     "pages",
     "progress",
     "session_on",
@@ -75,6 +77,7 @@ _HOMES = {
     "current_run": "backroom.flows.current",
     "first": "backroom.flows.waits",
     "gather": "backroom.flows.gathering",
+    "lock": "backroom.flows.locks",
     "pages": "backroom.flows.chunks",
     "progress": "backroom.flows.current",
     "session_on": "backroom.flows.orm",

@@ -63,6 +63,8 @@ LIMITS = {
     "MAILBOX_EVENTS": "unread events of one run",
     "CHAIN_DEPTH": "runs in a chain in which each was started by the one before",
     "DELAY_US": "microseconds of a delay or time-out: ten years",
+    "AFTER": "runs that one run can begin after",
+    "LOCKS": "names that one call of `lock()` asks for",
     "STARTS": "deaths of a worker in one run without progress, alone in the last, before it is set "
     "aside",
     "MAP_ITEMS": "items of one fan-out",

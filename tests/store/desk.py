@@ -161,6 +161,7 @@ class Desk:
             seen.append(self.reader.steps(run_id))
             seen.append(self.reader.waits(run_id))
             seen.append(self.reader.attempts(run_id))
+            seen.append(self.reader.locks_of(run_id))
         return seen
 
     def query(self, text: str) -> list[tuple[Any, ...]]:

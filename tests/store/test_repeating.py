@@ -16,6 +16,7 @@ from backroom.store.verbs import (
     Emit,
     Erase,
     HandBack,
+    Lock,
     Park,
     Progress,
     Reconcile,
@@ -93,6 +94,19 @@ def ending(make: Callable[[str, int], Verb]) -> Case:
     return case
 
 
+def in_line(desk: Desk) -> Verb:
+    first = desk.started_and_claimed()
+    desk.do(Lock(first.id, first.attempt, "lock#1", ("x",)))
+    run = desk.started_and_claimed()
+    return Lock(run.id, run.attempt, "lock#1", ("x",))
+
+
+def gives_back(desk: Desk) -> Verb:
+    run = desk.started_and_claimed()
+    desk.do(Lock(run.id, run.attempt, "lock#1", ("x",)))
+    return SaveStep(run.id, run.attempt, step("lock#1"), releases=True)
+
+
 CASES: dict[str, Case] = {
     "Start": lambda desk: Start(desk.new()),
     "Start delayed": lambda desk: Start(desk.new(delay_us=HOUR, timeout_us=HOUR)),
@@ -104,6 +118,9 @@ CASES: dict[str, Case] = {
     "Erase": lambda desk: Erase((desk.settled(key="k"), desk.start()), AUDIT_ID, "Grace"),
     "Reschedule": lambda desk: Reschedule(desk.start(timeout_us=HOUR), at=desk.now() + HOUR),
     "SaveStep": save_step,
+    "SaveStep that gives locks back": gives_back,
+    "Lock": ending(lambda run_id, attempt: Lock(run_id, attempt, "lock#1", ("x", "y"))),
+    "Lock that has to wait": in_line,
     "SaveWaits": save_waits,
     "Settle succeeded": settle(State.SUCCEEDED),
     "Settle failed": settle(State.FAILED),

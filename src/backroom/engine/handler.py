@@ -74,11 +74,21 @@ class Performance(Protocol):
         """The windows of children that its waits in memory wait for."""
         ...
 
+    def waits_for_locks(self) -> bool:
+        """Whether some of its waits in memory are for locks."""
+        ...
+
     def news(
-        self, now: int, mail: Sequence[Mail], ended: Sequence[RunRow], over: Sequence[str]
+        self,
+        now: int,
+        mail: Sequence[Mail],
+        ended: Sequence[RunRow],
+        over: Sequence[str],
+        held: Sequence[str],
     ) -> None:
         """What has happened to the run's waits in memory: its new mail, runs that have ended,
-        windows that are over. `now` is the database's clock."""
+        windows that are over, addresses at which it has its locks. `now` is the database's
+        clock."""
         ...
 
 

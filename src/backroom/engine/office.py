@@ -71,7 +71,7 @@ class Office:
             self._watch.hint()
 
     def _after_main(self, verbs: Sequence[Verb]) -> None:
-        if any(isinstance(verb, SaveStep) and verb.starts for verb in verbs):
+        if any(isinstance(verb, SaveStep) and (verb.starts or verb.releases) for verb in verbs):
             self.ring()
         if any(isinstance(verb, Settle) for verb in verbs):
             self._watch.hint()

@@ -48,6 +48,10 @@ __all__ = ["Worker", "WorkerSettings"]
 
 log = logging.getLogger("backroom.worker")
 
+News = tuple[int, list[Mail], list[RunRow], list[str], list[tuple[str, str]]]
+"""The time, new mail, runs that have ended, windows that are over, requests that have their
+locks."""
+
 SUSPECTS_SECONDS = 1.0  # between two looks for suspects
 SUSPECTS = 100  # how many are told of; no supervisor has so many processes for them
 EXPIRY_SECONDS = 1.0  # between two looks for runs that have expired
@@ -478,24 +482,30 @@ class Worker:
         asked = [a.performance for a in watched if a.performance]
         children = [child for performance in asked for child in performance.children()]
         windows = [name for performance in asked for name in performance.windows()]
+        in_line = [
+            a.claimed.id for a in watched if a.performance and a.performance.waits_for_locks()
+        ]
 
-        def look(reader: Reader) -> tuple[int, list[Mail], list[RunRow], list[str]]:
+        def look(reader: Reader) -> News:
             return (
                 reader.now(),
                 reader.mail(ids),
                 reader.ended(children) if children else [],
                 reader.windows_over(windows) if windows else [],
+                reader.locks_held(in_line) if in_line else [],
             )
 
         try:
-            now, mail, ended, over = await asyncio.wrap_future(self._office.read(look))
+            now, mail, ended, over, held = await asyncio.wrap_future(self._office.read(look))
         except StoreError as error:
             log.warning("Can't look for news right now: %s", error)
             return
         for attempt in watched:
             if attempt.performance is not None:
-                mine = [letter for letter in mail if letter.run_id == attempt.claimed.id]
-                attempt.performance.news(now, mine, ended, over)
+                run_id = attempt.claimed.id
+                mine = [letter for letter in mail if letter.run_id == run_id]
+                locks = [address for holder, address in held if holder == run_id]
+                attempt.performance.news(now, mine, ended, over, locks)
 
     async def _heed_cancels(self) -> None:
         """See who of ours is asked to stop."""

@@ -106,6 +106,7 @@ class RunContext:
         self.mail: list[Mail] = list(claimed.mail)
         self.ended: dict[str, RunRow] = {row.id: row for row in claimed.ended}
         self.over: set[str] = set()  # windows of children that news have told are over
+        self.locked: set[str] = set()  # addresses at which news have told that we have our locks
         self.now = claimed.now  # the database's clock as last heard
         self.ending: Outcome | None = None
         self.task: asyncio.Task[Any] | None = None  # the async flow's task, to be cancelled
@@ -182,10 +183,11 @@ class RunContext:
             self.desk.post(self.saving(row))
 
     def forget_failures(self) -> None:
-        """The flow will be tried again: steps that failed get all their tries anew."""
+        """The flow will be tried again: steps that failed get all their tries anew, and locks that
+        an error has taken from it are asked for again."""
         for row in list(self.kept.values()):
             killer = read(row.error).get("deaths", 0) >= limits.DEATHS
-            if row.kind == "step" and row.state == "failed" and not killer:
+            if row.kind in ("step", "lock") and row.state == "failed" and not killer:
                 self.desk.post(self.saving(replace(row, state="trying", tries=0)))
 
     def not_kept(self, error: LeaseLost | StoreError) -> NoReturn:
@@ -325,7 +327,12 @@ class RunContext:
         self.end(self.ending)
 
     def news(
-        self, now: int, mail: Sequence[Mail], ended: Sequence[RunRow], over: Sequence[str] = ()
+        self,
+        now: int,
+        mail: Sequence[Mail],
+        ended: Sequence[RunRow],
+        over: Sequence[str] = (),
+        held: Sequence[str] = (),
     ) -> None:
         """What the engine has seen of our waits. Wakes the leaves that may go on."""
         self.now = max(self.now, now)
@@ -334,6 +341,7 @@ class RunContext:
             self.mail.extend(letter for letter in mail if letter.id not in known)
             self.ended.update((row.id, row) for row in ended)
             self.over.update(over)
+            self.locked.update(held)
             woken = [leaf for leaf in self._blocked if leaf.ready()]
             self._blocked = [leaf for leaf in self._blocked if leaf not in woken]
             self._busy += len(woken)
@@ -348,6 +356,10 @@ class RunContext:
         """The windows of children that waits in memory wait for."""
         return self._awaited("children")
 
+    def waits_for_locks(self) -> bool:
+        """Whether waits in memory wait for locks."""
+        return bool(self._awaited("lock"))
+
     def _awaited(self, kind: str) -> list[str]:
         with self._lock:
             return [row.name for leaf in self._blocked for row in leaf.rows if row.kind == kind]
@@ -361,6 +373,9 @@ class RunContext:
     def due_at(self, address: str) -> int:
         row = self.waits.get(address)
         return FOREVER if row is None or row.due_at is None else row.due_at
+
+    def has_lock(self, address: str) -> bool:
+        return address in self.locked
 
     def letter(self, name: str) -> Mail | None:
         """The oldest unread event of that name, left where it is."""

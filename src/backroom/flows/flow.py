@@ -15,7 +15,7 @@ from __future__ import annotations
 import collections.abc
 import functools
 import json
-from collections.abc import AsyncIterable, Callable, Coroutine, Iterable
+from collections.abc import AsyncIterable, Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, cast
@@ -83,6 +83,8 @@ class Options:
     partition: str | None = None
     expires: float | timedelta | datetime | None = None
     subject: str | None = None
+    after: tuple[Any, ...] = ()  # handles of runs, or their ids
+    after_any_end: bool = False
 
     def __post_init__(self) -> None:
         if self.delay is not None and self.at is not None:
@@ -97,6 +99,11 @@ class Options:
             check_key(self.partition)
         if self.subject is not None:
             check_key(self.subject, "subject")
+        if len(self.after) > limits.AFTER:
+            raise Refused(
+                f"after= names {len(self.after):,} runs; the limit is {limits.AFTER:,}. Start them "
+                "from one flow with map(), and let that one be awaited."
+            )
         check_expires(self.expires)
         check_timeout(self.timeout)
 
@@ -206,6 +213,8 @@ class AsyncFlow(_Declared[P, R]):
         expires: float | timedelta | datetime | None = None,
         partition: str | None = None,
         subject: str | None = None,
+        after: Run[Any] | str | Sequence[Run[Any] | str] = (),
+        after_any_end: bool = False,
         detached: bool = False,
         on: Any = None,
     ) -> AsyncFlow[P, R]:
@@ -218,6 +227,8 @@ class AsyncFlow(_Declared[P, R]):
                   cancelled
         partition the part of a parted queue that the run belongs to
         subject   whom or what the run is about, for `app.erase(subject=...)`
+        after     runs (handles or ids) that have to succeed before it begins; it is cancelled when
+                  one doesn't, unless `after_any_end` says that it begins however they end
         detached  inside a flow: not cancelled together with the run that starts it
         on        a connection or session with an open transaction, which the start joins
         """
@@ -225,7 +236,7 @@ class AsyncFlow(_Declared[P, R]):
             self.spec, self._starter,
             _changed(
                 self._options, key, delay, at, queue, priority, timeout, detached, on, partition,
-                expires, subject,
+                expires, subject, after, after_any_end,
             ),
         )  # fmt: skip
 
@@ -264,6 +275,8 @@ class Flow(_Declared[P, R]):
         expires: float | timedelta | datetime | None = None,
         partition: str | None = None,
         subject: str | None = None,
+        after: Run[Any] | str | Sequence[Run[Any] | str] = (),
+        after_any_end: bool = False,
         detached: bool = False,
         on: Any = None,
     ) -> Flow[P, R]:
@@ -272,7 +285,7 @@ class Flow(_Declared[P, R]):
             self.spec, self._starter,
             _changed(
                 self._options, key, delay, at, queue, priority, timeout, detached, on, partition,
-                expires, subject,
+                expires, subject, after, after_any_end,
             ),
         )  # fmt: skip
 
@@ -290,12 +303,16 @@ def _changed(
     partition: str | None,
     expires: float | timedelta | datetime | None,
     subject: str | None,
+    after: Run[Any] | str | Sequence[Run[Any] | str],
+    after_any_end: bool,
 ) -> Options:
+    leaders = (after,) if isinstance(after, str) or not isinstance(after, Sequence) else after
     given = {
         "key": None if key is None else str(key), "delay": delay, "at": at, "queue": queue,
         "priority": priority, "timeout": timeout, "detached": detached or None, "on": on,
         "partition": None if partition is None else str(partition), "expires": expires,
         "subject": None if subject is None else str(subject),
+        "after": tuple(leaders) or None, "after_any_end": after_any_end or None,
     }  # fmt: skip
     return replace(options, **{name: value for name, value in given.items() if value is not None})
 
@@ -391,11 +408,20 @@ def new_run(
         expires_at=to_microseconds(expires) if isinstance(expires, datetime) else None,
         subject=_subject(spec, options, bound) or (causing.subject if causing else None),
         version=spec.version,
+        after=tuple(dict.fromkeys(_id_of(leader) for leader in options.after)),
+        after_any_end=options.after_any_end,
     )
 
 
 def _length(seconds: float | timedelta) -> int:
     return to_delay_us(seconds.total_seconds() if isinstance(seconds, timedelta) else seconds)
+
+
+def _id_of(leader: Run[Any] | str) -> str:
+    run_id = leader if isinstance(leader, str) else leader.id
+    if not run_id:
+        raise Refused("after= names a run whose id isn't known yet. Await its handle first.")
+    return run_id
 
 
 def check_expires(expires: float | timedelta | datetime | None) -> None:

@@ -200,10 +200,18 @@ class FlowPerformance:
     def windows(self) -> Sequence[str]:
         return self._context.windows()
 
+    def waits_for_locks(self) -> bool:
+        return self._context.waits_for_locks()
+
     def news(
-        self, now: int, mail: Sequence[Mail], ended: Sequence[RunRow], over: Sequence[str]
+        self,
+        now: int,
+        mail: Sequence[Mail],
+        ended: Sequence[RunRow],
+        over: Sequence[str],
+        held: Sequence[str],
     ) -> None:
-        self._context.news(now, mail, ended, over)
+        self._context.news(now, mail, ended, over, held)
 
 
 def is_late(run: Claimed) -> bool:

@@ -96,7 +96,7 @@ def of_itself(reader: Reader, run: RunRow, standing: Standing, now: int) -> Why 
 
 def waiting(reader: Reader, run: RunRow, standing: Standing, now: int) -> Why:
     waits = reader.waits(run.id)
-    told = [for_what(reader, wait, now) for wait in waits]
+    told = [for_what(reader, run, wait, now) for wait in waits]
     since = ago(standing.claimed_at, now)
     what = ", and ".join(text for text, _ in told)
     return Why(
@@ -105,7 +105,7 @@ def waiting(reader: Reader, run: RunRow, standing: Standing, now: int) -> Why:
     )  # fmt: skip
 
 
-def for_what(reader: Reader, wait: WaitRow, now: int) -> tuple[str, dict[str, Any]]:
+def for_what(reader: Reader, run: RunRow, wait: WaitRow, now: int) -> tuple[str, dict[str, Any]]:
     facts: dict[str, Any] = {"kind": wait.kind, "address": wait.address}
     ends = wait.due_at is not None and wait.due_at < FOREVER
     facts["until"] = moment(wait.due_at)
@@ -114,12 +114,15 @@ def for_what(reader: Reader, wait: WaitRow, now: int) -> tuple[str, dict[str, An
         case "event":
             return f"for the event {wait.name}{until}", facts | {"event": wait.name}
         case "child":
-            child = reader.run(wait.name)
-            about = "which is gone" if child is None else f"{child.flow}, {child.state}"
-            facts |= {"run": wait.name, "state": None if child is None else child.state.value}
-            return f"for the run {wait.name} ({about}){until}", facts
+            text, facts = for_run(reader, wait, facts)
+            return f"{text}{until}", facts
         case "children":
             return f"for runs that it has started to end{until}", facts
+        case "lock":
+            return for_locks(reader, run, wait, facts)
+        case "after" | "after_end":
+            text, facts = for_run(reader, wait, facts)
+            return f"{text} before it begins", facts
         case "retry":
             return (
                 f"to try the step {wait.name} again {ago(wait.due_at, now)}",
@@ -127,6 +130,36 @@ def for_what(reader: Reader, wait: WaitRow, now: int) -> tuple[str, dict[str, An
             )
         case _:
             return f"for a time: {ago(wait.due_at, now)}", facts
+
+
+def for_run(reader: Reader, wait: WaitRow, facts: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    run = reader.run(wait.name)
+    facts |= {"run": wait.name, "state": None if run is None else run.state.value}
+    return f"for the run {wait.name} ({about(run)})", facts
+
+
+def for_locks(
+    reader: Reader, run: RunRow, wait: WaitRow, facts: dict[str, Any]
+) -> tuple[str, dict[str, Any]]:
+    """The locks that a request still lacks, who has each, and how many come before it."""
+    lacking = [
+        row
+        for row in reader.locks_of(run.id)
+        if row.address == wait.address and row.held_at is None
+    ]
+    told = []
+    for row in lacking:
+        holder = None if row.holder is None else reader.run(row.holder)
+        line = f", behind {row.ahead - 1} others" if row.ahead > 1 else ""
+        told.append(
+            f"for the lock {row.name}, which the run {row.holder} ({about(holder)}) has{line}"
+        )
+    text = " and ".join(told) or f"for the lock {wait.name}, which it has by now"
+    return text, facts | {"lock": wait.name, "holders": [row.holder for row in lacking]}
+
+
+def about(run: RunRow | None) -> str:
+    return "which is gone" if run is None else f"{run.flow}, {run.state}"
 
 
 def of_its_queue(run: RunRow, standing: Standing, now: int) -> Why | None:

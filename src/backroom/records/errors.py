@@ -25,6 +25,7 @@
     │   ├── TimedOut             a step or a run took longer than its time-out
     │   ├── RunFailed            the awaited run ended failed
     │   ├── RunCancelled         the awaited run ended cancelled
+    │   ├── Deadlock             runs would wait for each other's locks for ever
     │   ├── AmbiguousStep        concurrent calls whose order a replay can't know
     │   ├── CodeMismatch         a kept result doesn't fit the code that now asks for it
     │   ├── TransactionEnded     a transaction step committed or rolled back by itself
@@ -42,6 +43,7 @@ __all__ = [
     "Busy",
     "CodeMismatch",
     "Contended",
+    "Deadlock",
     "FlowError",
     "InvalidInput",
     "InvalidTime",
@@ -263,6 +265,23 @@ class RunCancelled(FlowError):
         self.run_id = run_id
         self.reason = reason
         super().__init__(f"Run {run_id} was cancelled{': ' + reason if reason else ''}.")
+
+
+class Deadlock(FlowError):
+    """Waiting for a lock would have closed a circle of runs that wait for each other.
+
+    Raised where the last one of them asks; what it holds is given back as the error leaves its
+    `with` blocks. `lock` is what it asked for, `runs` are the runs of the circle.
+    """
+
+    def __init__(self, lock: str, runs: tuple[str, ...]) -> None:
+        self.lock = lock
+        self.runs = runs
+        super().__init__(
+            f"Waiting for the lock {lock} would never end: these runs would wait for each other: "
+            f"{', '.join(runs)}. Ask for all locks at once, lock(a, b), or everywhere in the same "
+            "order; or give the flow a retry, which tries it again from here."
+        )
 
 
 class AmbiguousStep(FlowError):

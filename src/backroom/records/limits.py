@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 __all__ = [
+    "AFTER",
     "CHAIN_DEPTH",
     "DEATHS",
     "DELAY_US",
@@ -11,6 +12,7 @@ __all__ = [
     "JSON_DEPTH",
     "KEY_CHARS",
     "KEY_KEPT_US",
+    "LOCKS",
     "MAILBOX_EVENTS",
     "MAP_ITEMS",
     "NAME_CHARS",
@@ -38,6 +40,8 @@ PRIORITIES = range(10)  # 0 is the most urgent
 STEPS = 10_000  # checkpoints of one run
 MAILBOX_EVENTS = 1_000  # unread events of one run
 CHAIN_DEPTH = 32  # runs started by runs started by runs …
+AFTER = 1_000  # runs that one run can begin after
+LOCKS = 100  # names that one call of lock() asks for
 DELAY_US = 10 * 366 * 24 * 3600 * 1_000_000  # ten years
 STARTS = 3  # claims without progress after which a run that kills its worker is set aside
 DEATHS = 3  # processes in a row that one step may cost, however many retries it has

@@ -16,6 +16,8 @@ __all__ = [
     "AttemptRow",
     "Claimed",
     "Claims",
+    "HeldLock",
+    "LockRow",
     "Mail",
     "NewRun",
     "RunRow",
@@ -57,6 +59,8 @@ class NewRun:
     expires_at: int | None = None  # or after this absolute time; then expires_us is ignored
     subject: str | None = None  # whom or what it is about; found by it when that is to be erased
     version: int = 1  # of the flow's code: only workers that know it perform the run
+    after: tuple[str, ...] = ()  # runs that have to end before it begins
+    after_any_end: bool = False  # however they end; else it is cancelled if one doesn't succeed
 
 
 @value
@@ -73,7 +77,7 @@ class StepRow:
 
     kind:   step, timer, event, child, first, start (a run started by the flow), undo (registered),
             rollback (the run only goes backwards), cursor (where a walk in chunks stands),
-            map (where a fan-out stands)
+            map (where a fan-out stands), lock (one that was given back)
     state:  done, failed (final), trying (tries so far failed; no result yet)
     error:  JSON text {"kind", "message", "traceback"?}
     """
@@ -96,7 +100,9 @@ class WaitRow:
 
     kind:  timer (nothing but its time), event (name = the event's), child (name = the run's id),
            children (name = a window of child runs, see rules/windows.py; over when none is live),
-           retry (a step's backoff; name = the step's)
+           retry (a step's backoff; name = the step's), lock (name = the lock's, or of several),
+           after, after_end (of a run that hasn't begun: name = the run that has to succeed before,
+           or to end somehow; the time is the run's own)
     The time is either `delay_us` from the moment of storing or, when known, `due_at`; neither:
     it can wait for ever. Rows read from the store always carry `due_at` (FOREVER where none).
     """
@@ -106,6 +112,29 @@ class WaitRow:
     name: str = ""
     delay_us: int | None = None
     due_at: int | None = None
+
+
+@value
+class LockRow:
+    """A run's request for a lock. `held_at` None: it stands in line, behind `ahead` others, the
+    first of whom, `holder`, has the lock."""
+
+    name: str
+    address: str
+    asked_at: int
+    held_at: int | None
+    holder: str | None
+    ahead: int
+
+
+@value
+class HeldLock:
+    """A lock that a run holds, and how many requests wait for it."""
+
+    name: str
+    run_id: str
+    held_at: int
+    waiting: int
 
 
 @value

@@ -19,6 +19,8 @@ from backroom.records.erasure import AuditRow
 from backroom.records.queues import QueueRow, Standing
 from backroom.records.runs import (
     AttemptRow,
+    HeldLock,
+    LockRow,
     Mail,
     NewRun,
     RunRow,
@@ -98,6 +100,18 @@ class Reader(Protocol):
 
     def windows_over(self, names: Sequence[str]) -> list[str]:
         """Those of these windows (`rules/windows.py`) in which no run is live."""
+        ...
+
+    def locks_held(self, run_ids: Sequence[str]) -> list[tuple[str, str]]:
+        """Run and address of the requests for locks of these runs that have all they asked for."""
+        ...
+
+    def locks_of(self, run_id: str) -> list[LockRow]:
+        """The locks that a run holds or stands in line for, in the order in which it asked."""
+        ...
+
+    def locks(self, limit: int = 1_000) -> list[HeldLock]:
+        """The locks that are held, by name."""
         ...
 
     def cancelled(self, worker_id: str) -> list[tuple[str, str]]:

@@ -22,9 +22,9 @@ in one statement in ascending order of id. A fenced verb that holds no longer is
 value in its place. Only the world's failures (connection, disk) raise, for the batch as a whole.
 
 Order within a batch, whatever the order in the list: Declare, Pause and Resume, then Start, Emit,
-Cancel and the other doors, then Progress, SaveStep, SaveWaits, then Settle, Park, Again, HandBack,
-Attention, then Expire, Prune and Erase, then Claim. So a completion and the next claim share a
-transaction, and the claim sees what it freed.
+Cancel and the other doors, then Progress, SaveStep, Lock, SaveWaits, then Settle, Park, Again,
+HandBack, Attention, then Expire, Prune and Erase, then Claim. So a completion and the next claim
+share a transaction, and the claim sees what it freed.
 """
 
 from __future__ import annotations
@@ -48,6 +48,8 @@ __all__ = [
     "Expire",
     "Fenced",
     "HandBack",
+    "Lock",
+    "Locked",
     "Park",
     "Pause",
     "Progress",
@@ -95,6 +97,9 @@ class Start(Verb):
     available_at = `at`, or now + delay_us. deadline_at = available_at + timeout_us.
     Busy, and nothing stored, if its queue has `max_waiting` runs that haven't begun; what a run
     starts (cause_id) is let in all the same, since it can't come again later.
+    With `after`: waiting as long as one of those runs is alive, and then due, at its own time at
+    the earliest. Unless `after_any_end`, it is made ready with a reason to be cancelled as soon as
+    one of them ends otherwise than well or is found not to exist.
     """
 
     run: NewRun
@@ -201,6 +206,8 @@ class SaveStep(Fenced):
     `clears_starts`: progress was made, so set the hot row's `starts` to 1.
     `forgets`: where the run will never come by again (`chunks#1.7/`): the checkpoints whose
     addresses begin so are removed, but for those of steps with an undo, which will ask for them.
+    `releases`: the locks that were taken at the checkpoint's address are given back; who is next in
+    their lines has them now, and wakes if it has all it waits for.
     """
 
     step: StepRow
@@ -208,6 +215,31 @@ class SaveStep(Fenced):
     starts: tuple[NewRun, ...] = ()
     clears_starts: bool = False
     forgets: str | None = None
+    releases: bool = False
+
+
+@value
+class Lock(Fenced):
+    """Take these locks, all of them or a place in their lines. Answers `Locked`.
+
+    A lock is held by one request (a run and an address) at a time and goes to the others in the
+    order in which they asked. All names of one request get their places in the same instant. It is
+    held until `SaveStep.releases` says otherwise, or the run ends. `path`: the place of the call
+    inside its flow; what waits there or below keeps the request from being given back.
+    """
+
+    address: str
+    names: tuple[str, ...]
+    path: str = ""
+
+
+@value
+class Locked:
+    """The answer to `Lock`. `circle`: not held, and not in line either, since these runs and the
+    one that asks would have waited for each other for ever."""
+
+    held: bool
+    circle: tuple[str, ...] = ()
 
 
 @value

@@ -25,6 +25,7 @@ def test_every_statement_fits_the_schema(connection: sqlite3.Connection, name: s
 
 
 WALKING = {"hand_all_back", "queues", "runs", "runs_alive"}
+WALKING = {"locks", "queues", "runs", "runs_alive"}
 
 
 @pytest.mark.parametrize("name", sorted(set(names(PACKAGE)) - WALKING))
@@ -33,7 +34,7 @@ def test_no_statement_walks_a_table_that_grows(connection: sqlite3.Connection, n
         "json_each", "backroom_worker", "backroom_queue", "backroom_audit", "backroom_epoch",
         "CONSTANT", "f",
         "family", "g", "n", "q", "p",
-        "parts", "picked", "backroom_clock", "(subquery-2)", "(subquery-3)",
+        "parts", "picked", "s", "stuck", "w", "backroom_clock", "(subquery-2)", "(subquery-3)",
     )  # fmt: skip
     scans = [
         line

@@ -1,9 +1,10 @@
 """A batch of verbs as statements, in the order in which they have to take effect.
 
-    lock       every hot row that is about to be written, ascending (fence.py)
+    locks      the lines of locks, if this batch changes them (holding.py)
+    fence      every hot row that is about to be written, ascending (fence.py)
     queues     Declare, Pause, Resume
     doors      Start, Emit, Cancel, RetryRun, Reschedule
-    attempts   Progress, SaveStep, SaveWaits, then Settle, Park, Again, HandBack, Attention
+    attempts   Progress, SaveStep, Lock, SaveWaits, then Settle, Park, Again, HandBack, Attention
     workers    Register, Renew, Retire, Rescue, Reconcile
     sweeps     Expire, Prune, Erase
     claims     Claim, which sees all that the ones before it freed
@@ -25,6 +26,7 @@ from backroom.store.postgres.doors import cancel, emit, reschedule, retry_run
 from backroom.store.postgres.endings import again, hand_back, late, park, set_aside, settle
 from backroom.store.postgres.erasing import erase
 from backroom.store.postgres.fence import ENDS, Fence
+from backroom.store.postgres.holding import alone, lock
 from backroom.store.postgres.leases import lease
 from backroom.store.postgres.queues import rule, sweep
 from backroom.store.postgres.starts import start
@@ -40,6 +42,7 @@ from backroom.store.verbs import (
     Expire,
     Fenced,
     HandBack,
+    Lock,
     Park,
     Pause,
     Progress,
@@ -96,6 +99,7 @@ class Batch:
 
     def before_commit(self) -> Iterator[Statement]:
         sql, answers = self.sql, self.answers
+        yield from alone(sql, self.verbs)
         yield from self.fence.lock(sql, self.verbs)
         for kind in QUEUES:
             for _, verb in self.kinds.get(kind, ()):
@@ -107,6 +111,7 @@ class Batch:
         yield from reschedule(sql, self.of(Reschedule), answers)
         yield from save_progress(sql, self.of(Progress))
         yield from save_steps(sql, self.of(SaveStep), self.ending(Park))
+        yield from lock(sql, self.of(Lock), answers)
         yield from save_waits(sql, self.of(SaveWaits), self.fence, answers)
         yield from settle(sql, self.ending(Settle))
         yield from park(sql, self.ending(Park))

@@ -84,6 +84,14 @@ def save_steps(
             "addresses": text_array([verb.step.address for verb in consuming]),
         }
         yield Statement(sql["consume"], values)
+    releasing = {(v.run_id, v.attempt, v.step.address) for _, v in verbs if v.releases}
+    if releasing:
+        values = {
+            "ids": id_array([run_id for run_id, _, _ in releasing]),
+            "attempts": number_array([attempt for _, attempt, _ in releasing]),
+            "addresses": text_array([address for _, _, address in releasing]),
+        }
+        yield Statement(sql["release_locks"], values)
     clearing = {(verb.run_id, verb.attempt) for _, verb in verbs if verb.clears_starts}
     if clearing:
         values = {

@@ -32,6 +32,7 @@ from backroom.store.verbs import (
     Reschedule,
     RetryRun,
     Settle,
+    Start,
     Verb,
 )
 
@@ -73,6 +74,8 @@ class Fence:
                 ending.add(verb.run_id)
             elif isinstance(verb, Fenced | Emit | RetryRun | Reschedule):
                 concerned.add(verb.run_id)
+            if isinstance(verb, Start):
+                concerned.update(verb.run.after)  # it is told to wait for them
             if isinstance(verb, Park):
                 # No run that is waited for may end between our look at it and our parking.
                 concerned.update(wait.name for wait in verb.waits if wait.kind == "child")

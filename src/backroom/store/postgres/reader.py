@@ -7,7 +7,16 @@ from typing import Any
 
 from backroom.records.erasure import AuditRow
 from backroom.records.queues import QueueRow, Standing
-from backroom.records.runs import AttemptRow, Mail, RunRow, StepRow, WaitRow, WorkerRow
+from backroom.records.runs import (
+    AttemptRow,
+    HeldLock,
+    LockRow,
+    Mail,
+    RunRow,
+    StepRow,
+    WaitRow,
+    WorkerRow,
+)
 from backroom.records.states import FINAL, State
 from backroom.rules.suspicion import SUSPECT_LINES
 from backroom.store.postgres.claims import lines
@@ -112,6 +121,15 @@ class PostgresReader:
 
     def windows_over(self, names: Sequence[str]) -> list[str]:
         return [name for (name,) in self.rows("windows_over", names=text_array(names))]
+
+    def locks_held(self, run_ids: Sequence[str]) -> list[tuple[str, str]]:
+        return [(run_id, address) for run_id, address in self.of_runs("locks_held", run_ids)]
+
+    def locks_of(self, run_id: str) -> list[LockRow]:
+        return [LockRow(*row) for row in self.rows("locks_of", id=run_id)]
+
+    def locks(self, limit: int = 1_000) -> list[HeldLock]:
+        return [HeldLock(*row) for row in self.rows("locks", limit=limit)]
 
     def cancelled(self, worker_id: str) -> list[tuple[str, str]]:
         return [(run_id, reason) for run_id, reason in self.rows("cancelled", worker=worker_id)]

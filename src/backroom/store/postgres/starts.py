@@ -14,6 +14,7 @@ from backroom.store.postgres.statement import (
     id_array,
     number_array,
     text_array,
+    valid_id,
 )
 from backroom.store.verbs import SaveStep, Start
 
@@ -63,6 +64,14 @@ def start(
             },
             holders(doors, refused, answers),
         )
+    for run in runs:
+        if run.after:
+            values = {
+                "id": run.id,
+                "leaders": id_array(filter(valid_id, run.after)),
+                "must_succeed": not run.after_any_end,
+            }
+            yield Statement(sql["follow"], values)
 
 
 def columns(runs: Sequence[NewRun]) -> dict[str, object]:

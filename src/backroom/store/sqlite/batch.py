@@ -15,6 +15,7 @@ from backroom.store.sqlite.doors import cancel, emit, reschedule, retry_run
 from backroom.store.sqlite.endings import end_attempts, settle
 from backroom.store.sqlite.erasing import erase
 from backroom.store.sqlite.fence import fence_of
+from backroom.store.sqlite.holding import lock
 from backroom.store.sqlite.parking import park
 from backroom.store.sqlite.queues import declare, pause, resume
 from backroom.store.sqlite.starts import start_all
@@ -31,6 +32,7 @@ from backroom.store.verbs import (
     Erase,
     Expire,
     HandBack,
+    Lock,
     Park,
     Pause,
     Progress,
@@ -55,7 +57,7 @@ __all__ = ["perform"]
 V = TypeVar("V", bound=Verb)
 Placed = list[tuple[int, V]]
 
-OF_ATTEMPTS = (Progress, SaveStep, SaveWaits, Settle, Park, Again, HandBack, Attention)
+OF_ATTEMPTS = (Progress, SaveStep, Lock, SaveWaits, Settle, Park, Again, HandBack, Attention)
 PLAIN = (
     Register, Renew, Declare, Pause, Resume, Start, *OF_ATTEMPTS, Expire, Prune, Erase,
     Claim,
@@ -102,6 +104,7 @@ def perform(tx: Transaction, verbs: Sequence[Verb]) -> list[object]:
         fence = fence_of(tx, speaking)
         save_progress(tx, fence, of(Progress), answers)
         save_steps(tx, fence, of(SaveStep), answers)
+        lock(tx, fence, of(Lock), answers)
         save_waits(tx, fence, of(SaveWaits), answers)
         settle(tx, fence, of(Settle), answers)
         park(tx, fence, of(Park), answers)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from backroom.records.errors import LeaseLost
 from backroom.records.runs import FOREVER, NewRun, StepRow, WaitRow
 from backroom.store.sqlite.fence import Fence
+from backroom.store.sqlite.holding import release
 from backroom.store.sqlite.starts import start_all
 from backroom.store.sqlite.transaction import Row, Transaction, as_json, sql
 from backroom.store.verbs import Progress, SaveStep, SaveWaits
@@ -33,6 +34,7 @@ def save_steps(
     cleared: list[Row] = []
     forgotten: list[Row] = []
     starts: list[NewRun] = []
+    released: list[tuple[str, str]] = []
     for place, verb in verbs:
         run_id = verb.run_id
         attempt = verb.attempt
@@ -67,12 +69,15 @@ def save_steps(
             forgotten.append((run_id, verb.forgets, behind))
         if verb.starts:
             starts.extend(verb.starts)
+        if verb.releases:
+            released.append((run_id, s.address))
     tx.many(SAVE_STEP, rows)
     tx.many(FORGET_STEPS, forgotten)
     tx.many(CONSUME_EVENT, consumed)
     tx.many(CLEAR_STARTS, cleared)
     if starts:
         start_all(tx, starts)
+    release(tx, released)
 
 
 def step_rows(run_id: str, attempt: int, steps: Sequence[StepRow]) -> list[Row]:

@@ -21,7 +21,6 @@ RETRY_SUBJECT = sql("retry_subject")
 DELETE_RESULT = sql("delete_result")
 DELETE_UNFINISHED_STEPS = sql("delete_unfinished_steps")
 DELETE_WAITS = sql("delete_waits")
-DELETE_LIVE = sql("delete_live")
 REVIVE_LIVE = sql("revive_live")
 RESCHEDULE_SUBJECT = sql("reschedule_subject")
 RESCHEDULE = sql("reschedule")
@@ -58,7 +57,7 @@ def retry_run(tx: Transaction, verb: RetryRun) -> Refused | None:
     if found is None:
         return RunNotFound(verb.run_id)
     (
-        state, flow, version, queue, priority, partition, parent_id, timeout_us, started_at, live,
+        state, flow, version, queue, priority, partition, parent_id, timeout_us, started_at,
         retried, attempt, erased,
     ) = found  # fmt: skip
     if state == State.READY and retried:
@@ -70,8 +69,6 @@ def retry_run(tx: Transaction, verb: RetryRun) -> Refused | None:
         )
     if erased:
         return RunErased(verb.run_id)
-    if live:
-        tx.run(DELETE_LIVE, (verb.run_id,))
     tx.run(DELETE_RESULT, (verb.run_id,))
     tx.run(DELETE_UNFINISHED_STEPS, (verb.run_id,))
     tx.run(DELETE_WAITS, (verb.run_id,))

@@ -19,8 +19,8 @@ WAKE_AT_LAST_END = sql("wake_at_last_end")
 def end_runs(tx: Transaction, rows: Sequence[Row]) -> None:
     """End these runs. `rows`: what `insert_result` takes."""
     ids = as_json([row[0] for row in rows])
-    tx.run(DELETE_ENDED, (ids,))
     tx.insert(INSERT_RESULT, rows)
+    tx.run(DELETE_ENDED, (ids,))  # behind its result: who was to begin after it looks at that
     tx.run(DELETE_WAITS_OF_ENDED, (ids,))
     tx.run(WAKE_WAITING_FOR, (tx.now, ids))
     if of_windows := [row[0] for row in rows if is_mapped(row[0])]:

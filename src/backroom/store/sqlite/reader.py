@@ -8,7 +8,16 @@ from pathlib import Path
 
 from backroom.records.erasure import AuditRow
 from backroom.records.queues import QueueRow, Standing
-from backroom.records.runs import AttemptRow, Mail, RunRow, StepRow, WaitRow, WorkerRow
+from backroom.records.runs import (
+    AttemptRow,
+    HeldLock,
+    LockRow,
+    Mail,
+    RunRow,
+    StepRow,
+    WaitRow,
+    WorkerRow,
+)
 from backroom.records.states import FINAL, State
 from backroom.rules.suspicion import SUSPECT_LINES
 from backroom.store.sqlite.connection import connect
@@ -91,6 +100,15 @@ class SqliteReader:
 
     def windows_over(self, names: Sequence[str]) -> list[str]:
         return [name for (name,) in self._rows("windows_over", as_json(names))]
+
+    def locks_held(self, run_ids: Sequence[str]) -> list[tuple[str, str]]:
+        return self._rows("locks_held", as_json(run_ids))
+
+    def locks_of(self, run_id: str) -> list[LockRow]:
+        return [LockRow(*row) for row in self._rows("locks_of", run_id)]
+
+    def locks(self, limit: int = 1_000) -> list[HeldLock]:
+        return [HeldLock(*row) for row in self._rows("locks", limit)]
 
     def cancelled(self, worker_id: str) -> list[tuple[str, str]]:
         return [(run_id, reason) for run_id, reason in self._rows("asked_to_cancel", worker_id)]

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from backroom.records.errors import Busy
 from backroom.records.runs import NewRun, Started, served_as
+from backroom.store.sqlite.holding import TIE
 from backroom.store.sqlite.transaction import Row, Transaction, as_json, sql
 
 __all__ = ["start_all"]
@@ -17,6 +18,10 @@ KEY_HOLDER = sql("key_holder")
 INSERT_KEY = sql("insert_key")
 FULL_QUEUES = sql("full_queues")
 COUNT_UNBEGUN = sql("count_unbegun")
+LEADERS = sql("leaders")
+SAVE_WAIT = sql("save_wait")
+HOLD_UNTIL = sql("hold_until")
+NOT_TO_BEGIN = sql("not_to_begin")
 
 
 def start_all(tx: Transaction, runs: Sequence[NewRun]) -> list[Started | Busy]:
@@ -26,6 +31,7 @@ def start_all(tx: Transaction, runs: Sequence[NewRun]) -> list[Started | Busy]:
     now = tx.now
     cold: list[Row] = []
     hot: list[Row] = []
+    following: list[tuple[NewRun, int]] = []
     answers: list[Started | Busy] = []
     for run in runs:
         run_id = run.id
@@ -50,6 +56,8 @@ def start_all(tx: Transaction, runs: Sequence[NewRun]) -> list[Started | Busy]:
         expires_at = run.expires_at
         if expires_at is None and run.expires_us is not None:
             expires_at = available_at + run.expires_us
+        if run.after:
+            following.append((run, available_at))
         cold.append(
             (
                 run_id,
@@ -86,7 +94,28 @@ def start_all(tx: Transaction, runs: Sequence[NewRun]) -> list[Started | Busy]:
         answers.append(Started(run_id, True))
     tx.insert(INSERT_RUN, cold)
     tx.insert(INSERT_LIVE, hot)
+    for run, due_at in following:
+        follow(tx, run, due_at)
     return answers
+
+
+def follow(tx: Transaction, run: NewRun, due_at: int) -> None:
+    """Let a run that has just been stored begin only after others, if any of them is still alive.
+    One that is no more, or was never, has not succeeded."""
+    alive: list[str] = []
+    for leader, lives, ended in tx.all(LEADERS, (as_json(run.after),)):
+        if lives:
+            alive.append(leader)
+        elif ended != "succeeded" and not run.after_any_end:
+            reason = f"the run {leader}, after which it was to begin, has {ended or 'gone'}"
+            tx.run(NOT_TO_BEGIN, (tx.now, reason, run.id))
+            return
+    if alive:
+        kind = "after_end" if run.after_any_end else "after"
+        waits = [(run.id, f"after#{n}", kind, leader, due_at) for n, leader in enumerate(alive, 1)]
+        tx.many(SAVE_WAIT, waits)
+        tx.run(TIE, (as_json(alive),))
+        tx.run(HOLD_UNTIL, (run.id,))
 
 
 def known_runs(tx: Transaction, ids: Iterable[str]) -> set[str]:

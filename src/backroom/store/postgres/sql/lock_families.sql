@@ -23,7 +23,8 @@ WHERE l.id = ANY (ARRAY(
     SELECT w.run_id FROM ending AS e
     CROSS JOIN LATERAL (
         SELECT w.run_id FROM backroom.wait AS w
-        WHERE w.kind = 'child' AND w.name = e.id::text OFFSET 0
+        WHERE (w.kind = 'child' OR w.kind = 'after' OR w.kind = 'after_end')
+          AND w.name = e.id::text OFFSET 0
     ) AS w
     UNION ALL
     SELECT l.parent_id FROM ending AS e

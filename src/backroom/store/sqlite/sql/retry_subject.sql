@@ -1,7 +1,7 @@
 -- What a retry needs to know of a run; the newest attempt number anywhere is the last but one.
 SELECT
     coalesce(l.state, e.state), r.flow, r.version, r.queue, r.priority, r.partition, r.parent_id, r.timeout_us,
-    e.started_at, l.attempt IS NOT NULL, l.claimed_at IS NULL AND l.attempt > 0,
+    e.started_at, l.claimed_at IS NULL AND l.attempt > 0,
     max(
         coalesce(l.attempt, 0),
         coalesce(e.attempt, 0),

@@ -1,1 +1,0 @@
-DELETE FROM backroom_live WHERE id = ?

@@ -1,0 +1,1 @@
+DELETE FROM backroom_lock WHERE run_id = ? AND address = ?
