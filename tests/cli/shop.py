@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from decimal import Decimal
 
-from backroom import Backroom, Retry, progress, step, wait_for_event
+from backroom import Backroom, Retry, lock, progress, step, wait_for_event
 
 app = Backroom()
 log = logging.getLogger("shop")
@@ -39,3 +39,9 @@ async def pay(amount: Decimal) -> str:
 async def ask(question: str) -> str:
     await weigh(question)
     return await wait_for_event("answer", str)
+
+
+@app.flow
+async def hold(name: str) -> None:
+    async with lock(name):
+        await wait_for_event("go")

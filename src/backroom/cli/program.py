@@ -23,6 +23,7 @@ COMMANDS = {
     "queues": "backroom.cli.queues",
     "pause": "backroom.cli.queues",
     "resume": "backroom.cli.queues",
+    "locks": "backroom.cli.holding",
     "cancel": "backroom.cli.acts",
     "retry": "backroom.cli.acts",
     "reschedule": "backroom.cli.acts",

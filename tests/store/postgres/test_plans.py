@@ -20,12 +20,14 @@ from backroom.store.postgres.statement import number_array, text_array
 from tests.store.desk import Desk
 
 LOOKING_UP = [
-    "again", "alone_with_locks", "cancel", "claim", "claim_from_several", "claim_ruled", "clear_starts", "consume",
+    "again", "alone_with_locks", "cancel", "claim", "claim_from_several", "claim_ruled",
+    "clear_starts", "consume",
     "count_running", "declare_queue", "drop_other_waits", "emit", "erase", "expire", "hand_back",
     "key_holders", "left_behind", "lock_families", "lock_held", "lock_queues", "lock_runs",
     "locks_held", "locks_of",
     "mail_of", "next_due", "next_due_ruled", "park", "park_waits", "pause_queue", "prune",
-    "ready_parted", "release_held", "release_locks", "renew", "reschedule", "resume_queue", "retry", "run",
+    "ready_parted", "release_held", "release_locks", "renew", "reschedule", "resume_queue", "retry",
+    "run",
     "save_progress", "save_steps", "save_waits", "set_aside", "settle", "start", "states",
     "steps_of", "suspects", "take_keys", "waits_of", "wake_after_expiry",
 ]  # fmt: skip
