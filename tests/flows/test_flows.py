@@ -1145,6 +1145,41 @@ def test_progress_and_status_can_be_seen_while_a_run_goes_on(app: Backroom) -> N
         assert seen.finished_at is not None
 
 
+def test_what_a_flow_said_before_is_not_said_again_by_its_replay(app: Backroom) -> None:
+    go_on = threading.Event()
+    again = threading.Event()
+
+    @step
+    async def first_part() -> None:
+        progress(0.4, status="in the first part")
+
+    @step
+    def second_part() -> None:
+        again.set()
+        go_on.wait(LONG)
+
+    @app.flow
+    async def job() -> None:
+        progress(0.1, status="begun")
+        await first_part()
+        await wait_for_event("go")
+        await asyncio.to_thread(second_part)
+        progress(0.9, status="nearly there")
+
+    with at_work(app):
+        run = job.start()
+        parked(run)
+        run.emit("go")
+        assert again.wait(LONG)
+        eventually(lambda: state(run) is State.RUNNING, within=LONG)
+        seen = run.status().wait()
+        go_on.set()
+        assert (seen.progress, seen.text) == (0.4, "in the first part")
+        result(run)
+        seen = run.status().wait()
+        assert (seen.progress, seen.text) == (0.9, "nearly there")
+
+
 def test_a_failed_run_tells_why(app: Backroom) -> None:
     @app.flow
     async def broken() -> None:

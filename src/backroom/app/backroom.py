@@ -19,7 +19,14 @@ from backroom.engine.worker import Worker, WorkerSettings
 from backroom.engine.world import World
 from backroom.flows.erasing import erase
 from backroom.flows.executors import OWN, Declaration, Executors
-from backroom.flows.flow import AsyncFlow, Flow, FlowSpec, Prepared, check_expires
+from backroom.flows.flow import (
+    AsyncFlow,
+    Flow,
+    FlowSpec,
+    Prepared,
+    check_alternative,
+    check_expires,
+)
 from backroom.flows.handles import Run
 from backroom.flows.pending import Pending, Promise
 from backroom.flows.performer import Performer
@@ -103,6 +110,7 @@ class Backroom:
         concurrency: int | None = None,
         aliases: tuple[str, ...] = (),
         version: int = 1,
+        otherwise: Callable[..., Any] | None = None,
     ) -> _FlowDecorator: ...
     def flow(
         self,
@@ -121,6 +129,7 @@ class Backroom:
         concurrency: int | None = None,
         aliases: tuple[str, ...] = (),
         version: int = 1,
+        otherwise: Callable[..., Any] | None = None,
     ) -> Any:
         """Make a function a flow.
 
@@ -139,6 +148,8 @@ class Backroom:
         aliases   former names, under which runs may still be stored
         version   of its code, kept with each run: only workers that know it perform the run. A flow
                   may be declared in several versions, each by a function of its own
+        otherwise the alternative path: called with the same arguments when a run has failed for
+                  good, and is undone; its result becomes the run's
         """
         names = caller_names(1)
         checked = check_version(version)
@@ -167,6 +178,7 @@ class Backroom:
                 subject=subject,
                 expires=expires,
                 own_queue=own,
+                otherwise=otherwise,
             )
             self._add(spec)
             if own and called in self._queues and self._queues[called].concurrency != concurrency:
@@ -200,6 +212,8 @@ class Backroom:
                 f"{spec.name} declares concurrency= and would have the queue {spec.queue} for its "
                 "own, but that is used already. Give the flow or the queue another name."
             )
+        if spec.otherwise is not None:
+            check_alternative(spec.otherwise, spec)
         check_expires(spec.expires)
         check_priority(spec.priority)
         for name in (spec.name, *spec.aliases):

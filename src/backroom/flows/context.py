@@ -41,7 +41,15 @@ from backroom.flows.failures import as_json, read
 from backroom.flows.scope import here
 from backroom.records import limits
 from backroom.records.errors import CodeMismatch, LeaseLost, Refused, StoreError
-from backroom.records.outcome import Cancelled, HandedBack, Lost, NeedsAttention, Outcome, Parked
+from backroom.records.outcome import (
+    Cancelled,
+    Failed,
+    HandedBack,
+    Lost,
+    NeedsAttention,
+    Outcome,
+    Parked,
+)
 from backroom.records.runs import FOREVER, Claimed, Mail, RunRow, StepRow, WaitRow
 from backroom.store.verbs import SaveStep, SaveWaits
 
@@ -93,6 +101,10 @@ def ending_for(error: BaseException) -> Outcome:
     return HandedBack()
 
 
+REPLAYED = frozenset({"step", "timer", "event", "child", "first", "start"})
+"""Kinds of checkpoints and waits that a flow's own calls come to again."""
+
+
 class RunContext:
     """The state of one attempt."""
 
@@ -107,6 +119,8 @@ class RunContext:
         self.ended: dict[str, RunRow] = {row.id: row for row in claimed.ended}
         self.over: set[str] = set()  # windows of children that news have told are over
         self.locked: set[str] = set()  # addresses at which news have told that we have our locks
+        self.ahead: set[str] = {row.address for row in claimed.steps if row.kind in REPLAYED}
+        self.ahead |= {row.address for row in claimed.waits if row.kind in REPLAYED}
         self.now = claimed.now  # the database's clock as last heard
         self.ending: Outcome | None = None
         self.task: asyncio.Task[Any] | None = None  # the async flow's task, to be cancelled
@@ -114,6 +128,7 @@ class RunContext:
         self._began = desk.world.monotonic()
         self._lock = threading.Lock()
         self._shielded = False
+        self.failure: str | None = None  # of the flow, while its alternative is performed
         self._busy = 1
         self._blocked: list[Blocked] = []
         self._taken: set[str] = set()
@@ -141,6 +156,11 @@ class RunContext:
                 "Hand the rest of the work to a child run."
             )
 
+    @property
+    def is_replaying(self) -> bool:
+        """Whether the flow's code has been here before: calls that were kept are still to come."""
+        return bool(self.ahead)
+
     def unwind(self) -> NoReturn:
         raise asyncio.CancelledError if asyncio._get_running_loop() else Unwind
 
@@ -158,6 +178,7 @@ class RunContext:
 
     def was_kept(self, row: StepRow) -> None:
         self.kept[row.address] = row
+        self.ahead.clear()
         self.suspicious = False
 
     def forget(self, prefix: str) -> None:
@@ -231,9 +252,19 @@ class RunContext:
 
     def begin_undoing(self) -> None:
         """The flow is over; its undos begin, as a single leaf that no cancel reaches."""
+        self._begin_anew(Failed, Cancelled, shielded=True)
+
+    def begin_alternative(self, failure: str) -> None:
+        """The flow is over; its alternative begins, as a single leaf that a cancel reaches."""
+        self._begin_anew(Failed, shielded=False)
+        self.failure = failure
+
+    def _begin_anew(self, *endings: type[Outcome], shielded: bool) -> None:
+        """Forget an ending of these kinds: it was the flow's."""
         with self._lock:
-            self.ending = None
-            self._shielded = True
+            if isinstance(self.ending, endings):
+                self.ending = None
+            self._shielded = shielded
             self._busy = 1
             self._blocked = []
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from hashlib import blake2b
 
 from backroom.flows.failures import cut
-from backroom.flows.scope import StepScope, current
+from backroom.flows.scope import FlowScope, StepScope, current
 from backroom.records import limits
 from backroom.records.errors import NotInFlow, Refused
 from backroom.store.verbs import Progress
@@ -26,6 +26,7 @@ class CurrentRun:
     step_key  inside a step: the same on every try and after every crash, different for every
               call of every run. Hand it to the other side as its idempotency key. Else None
     tries     inside a step: which try this is, from 1; else 0
+    failure   inside a flow's alternative: why the run has failed, in short; else None
     """
 
     id: str
@@ -35,6 +36,7 @@ class CurrentRun:
     key: str | None
     step_key: str | None
     tries: int
+    failure: str | None = None
 
 
 def current_run() -> CurrentRun:
@@ -49,20 +51,25 @@ def current_run() -> CurrentRun:
         step_key = blake2b(f"{run.id}/{scope.address}".encode(), digest_size=16).hexdigest()
         tries = scope.tries
     flow, _, version = run.flow.partition("@")
-    return CurrentRun(run.id, flow, int(version or 1), run.attempt, run.key, step_key, tries)
+    return CurrentRun(
+        run.id, flow, int(version or 1), run.attempt, run.key, step_key, tries,
+        scope.context.failure,
+    )  # fmt: skip
 
 
 def progress(fraction: float | None = None, *, status: str | None = None) -> None:
     """Say how far the run is (0 to 1) and what it is doing; shown wherever its status is.
 
-    Returns at once; the latest word wins. Outside of a flow it does nothing, so that steps can be
-    called from tests and scripts.
+    Returns at once; the latest word wins. What a flow said before it is not said again when it is
+    replayed. Outside of a flow it does nothing, so that steps can be called from tests and scripts.
     """
     scope = current.get()
     if scope is None:
         return
     if fraction is not None and not 0 <= fraction <= 1:
         raise Refused(f"progress({fraction!r}) can't be. Use a number from 0 to 1.")
+    if isinstance(scope, FlowScope) and scope.context.is_replaying:
+        return
     run = scope.context.run
     text = None if status is None else cut(status, limits.STATUS_CHARS)
     scope.context.desk.post(Progress(run.id, run.attempt, fraction, text))

@@ -135,6 +135,7 @@ class Away:
 
     run: Claimed
     desk: Any
+    failure: str | None = None
 
 
 class _AwayScope(StepScope):

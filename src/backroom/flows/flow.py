@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import collections.abc
 import functools
+import inspect
 import json
 from collections.abc import AsyncIterable, Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -40,7 +41,15 @@ if TYPE_CHECKING:
     from backroom.flows.handles import Run
     from backroom.flows.starting import Starter
 
-__all__ = ["AsyncFlow", "Flow", "FlowSpec", "Options", "Prepared", "check_expires"]
+__all__ = [
+    "AsyncFlow",
+    "Flow",
+    "FlowSpec",
+    "Options",
+    "Prepared",
+    "check_alternative",
+    "check_expires",
+]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -65,6 +74,7 @@ class FlowSpec:
     expires: float | timedelta | None = None
     subject: str | None = None
     version: int = 1
+    otherwise: Callable[..., Any] | None = None
     own_queue: bool = False  # its queue is its own, for its limit; no other run may stand in it
 
 
@@ -411,6 +421,17 @@ def new_run(
         after=tuple(dict.fromkeys(_id_of(leader) for leader in options.after)),
         after_any_end=options.after_any_end,
     )
+
+
+def check_alternative(otherwise: Callable[..., Any], spec: FlowSpec) -> None:
+    """It is called with all of the flow's arguments, by their names."""
+    try:
+        inspect.signature(otherwise).bind(**dict.fromkeys(spec.signature.parameters))
+    except TypeError as error:
+        raise TypeError(
+            f"The alternative of flow {spec.name} is called with the flow's arguments by their "
+            f"names, which it doesn't take: {error}."
+        ) from None
 
 
 def _length(seconds: float | timedelta) -> int:

@@ -7,6 +7,7 @@ a value; only this file and the worker's loop see it all.
 from __future__ import annotations
 
 import asyncio
+import inspect
 import threading
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextvars import copy_context
@@ -15,10 +16,10 @@ from typing import Any
 from backroom.engine.handler import Desk, Performance
 from backroom.flows.context import RunContext, Unwind, ending_for
 from backroom.flows.executors import Executors
-from backroom.flows.failures import as_json
+from backroom.flows.failures import as_json, read
 from backroom.flows.flow import FlowSpec
 from backroom.flows.scope import FlowScope, current
-from backroom.flows.undo import has_undos, kept_ending, roll_back
+from backroom.flows.undo import ALTERNATIVE, has_undos, keep_ending, kept_ending, roll_back
 from backroom.records.errors import (
     BackroomError,
     CodeMismatch,
@@ -76,7 +77,18 @@ class FlowPerformance:
             return NeedsAttention(as_json(error))
         except Exception as error:  # an author's validator may raise anything
             return NeedsAttention(as_json(InvalidInput(f"The input can't be read: {error!r}")))
+        outcome = await self._perform_flow(arguments)
+        if isinstance(outcome, Failed) and self._spec.otherwise is not None:
+            outcome = await self._perform_alternative(arguments, outcome)
+        if isinstance(outcome, Failed | Cancelled | NeedsAttention):
+            context.keep_passed()
+        return outcome
+
+    async def _perform_flow(self, arguments: dict[str, Any]) -> Outcome:
+        context = self._context
         outcome: Outcome | None = kept_ending(context)
+        if outcome is not None and ALTERNATIVE in context.kept:
+            return outcome  # and all that it had done is undone
         if outcome is None and context.run.cancel_reason is not None:
             outcome = Cancelled(context.run.cancel_reason)
         if outcome is None and is_late(context.run):
@@ -84,23 +96,53 @@ class FlowPerformance:
         if outcome is None:
             outcome = self._watch_deadline()
         if outcome is None:
-            outcome = await self._call(arguments)
-        if isinstance(outcome, Succeeded):
-            return outcome
+            outcome = await self._call(self._spec.function, arguments)
         if isinstance(outcome, Failed | Cancelled) and has_undos(context):
             outcome = await self._undo(outcome)
-        if isinstance(outcome, Failed | Cancelled | NeedsAttention):
-            context.keep_passed()
         return outcome
 
-    async def _call(self, arguments: dict[str, Any]) -> Outcome:
-        """Run the author's function; whatever it does becomes an outcome."""
+    async def _perform_alternative(self, arguments: dict[str, Any], failed: Failed) -> Outcome:
+        """The flow has failed for good, and is undone: what the author says shall happen then."""
+        context, function = self._context, self._spec.otherwise
+        assert function is not None
+        outcome: Outcome | None = kept_ending(context, ALTERNATIVE)
+        if outcome is None and context.run.cancel_reason is not None:
+            outcome = Cancelled(context.run.cancel_reason)
+        if outcome is None:
+            error = read(failed.error)
+            context.begin_alternative(f"{error['kind']}: {error['message']}")
+            marked = await self._keep_ending(failed, begins=True)
+            outcome = marked or await self._call(function, arguments, f"{ALTERNATIVE}/")
+        if isinstance(outcome, Failed | Cancelled) and has_undos(context):
+            context.begin_undoing()
+            marked = await self._keep_ending(outcome, begins=False)
+            outcome = marked or await self._undo(outcome)
+        return outcome
+
+    async def _keep_ending(self, ending: Failed | Cancelled, *, begins: bool) -> Outcome | None:
+        """Keep that the flow has failed and its alternative begins, or how that has ended; how the
+        attempt ends if that can't be kept."""
         context = self._context
         try:
-            if self._spec.is_async:
-                value = await self._in_task(arguments)
+            if begins and kept_ending(context) is None:
+                await keep_ending(context, ending)
+            if not begins or ALTERNATIVE not in context.kept:
+                await keep_ending(context, ending, ALTERNATIVE, begins=begins)
+        except asyncio.CancelledError as error:
+            return context.ending or NeedsAttention(as_json(error))
+        return None
+
+    async def _call(
+        self, function: Callable[..., Any], arguments: dict[str, Any], path: str = ""
+    ) -> Outcome:
+        """Run the author's function; whatever it does becomes an outcome. `path`: where the
+        addresses of its calls begin."""
+        context = self._context
+        try:
+            if inspect.iscoroutinefunction(function):
+                value = await self._in_task(function, arguments, path)
             else:
-                value = await self._in_thread(arguments)
+                value = await self._in_thread(function, arguments, path)
             if context.ending is not None:
                 return context.ending
             return Succeeded(self._spec.signature.output.encode(value))
@@ -111,7 +153,7 @@ class FlowPerformance:
         except StoreError as error:  # of a look at another run, say
             return context.ending or ending_for(error)
         except Exception as error:
-            return context.ending or self._failed(error)
+            return context.ending or (Failed(as_json(error)) if path else self._failed(error))
         except (
             BaseExceptionGroup,
             SystemExit,
@@ -134,11 +176,13 @@ class FlowPerformance:
         except Exception as error:
             return context.ending or NeedsAttention(as_json(error))
 
-    async def _in_task(self, arguments: dict[str, Any]) -> Any:
+    async def _in_task(
+        self, function: Callable[..., Any], arguments: dict[str, Any], path: str
+    ) -> Any:
         task = self._enter_task()
         try:
-            current.set(FlowScope(self._context, "", owner=task))
-            return await self._spec.function(**arguments)
+            current.set(FlowScope(self._context, path, owner=task))
+            return await function(**arguments)
         finally:
             self._leave_task(task)
 
@@ -155,13 +199,15 @@ class FlowPerformance:
         while task.cancelling():
             task.uncancel()
 
-    async def _in_thread(self, arguments: dict[str, Any]) -> Any:
-        scope = FlowScope(self._context, "", owner=None)
+    async def _in_thread(
+        self, function: Callable[..., Any], arguments: dict[str, Any], path: str
+    ) -> Any:
+        scope = FlowScope(self._context, path, owner=None)
 
         def body() -> Any:
             scope.owner = threading.current_thread()
             current.set(scope)
-            return self._spec.function(**arguments)
+            return function(**arguments)
 
         return await _in_own_thread(body, self._spec.name)
 

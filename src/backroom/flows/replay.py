@@ -48,6 +48,7 @@ __all__ = ["kept_row", "one_at_a_time", "perform_step", "perform_wait"]
 
 def kept_row(context: RunContext, address: str, kind: str) -> StepRow | None:
     """What is kept at an address, provided it is of that kind."""
+    context.ahead.discard(address)
     row = context.kept.get(address)
     if row is not None and row.kind != kind:
         context.mismatch(address, f"a {row.kind} is kept there, the code asks for a {kind}")

@@ -38,10 +38,20 @@ if TYPE_CHECKING:
     from backroom.flows.steps import StepSpec
     from backroom.store.verbs import SaveStep
 
-__all__ = ["has_undos", "kept_ending", "register_undo", "roll_back", "undoable"]
+__all__ = [
+    "ALTERNATIVE",
+    "has_undos",
+    "keep_ending",
+    "kept_ending",
+    "register_undo",
+    "roll_back",
+    "undoable",
+]
 
 MARK = "rollback"
-"""The address that says: this run only goes backwards."""
+"""The address that says: the flow has ended badly, and isn't called again."""
+ALTERNATIVE = "otherwise"
+"""The address that says that the flow's alternative has begun, or how it has ended badly."""
 
 _SPECS: dict[str, dict[str, StepSpec]] = {}
 """Steps with an undo: by name, then by where they were defined. A run that is undone after a
@@ -98,10 +108,10 @@ def has_undos(context: RunContext) -> bool:
     return any(row.kind == "undo" for row in context.kept.values())
 
 
-def kept_ending(context: RunContext) -> Failed | Cancelled | None:
-    """Why the run goes backwards, if that has been decided in this or an earlier attempt."""
-    row = context.kept.get(MARK)
-    if row is None:
+def kept_ending(context: RunContext, of: str = MARK) -> Failed | Cancelled | None:
+    """How the flow (or its alternative) has ended badly, if it has, in this or another attempt."""
+    row = context.kept.get(of)
+    if row is None or row.name == "begun":
         return None
     if row.name == "cancelled":
         return Cancelled(read(row.error)["message"])
@@ -110,13 +120,13 @@ def kept_ending(context: RunContext) -> Failed | Cancelled | None:
 
 async def roll_back(context: RunContext, ending: Failed | Cancelled) -> Outcome:
     """Undo everything, last first; how the run ends then."""
-    from backroom.flows.effects import Save, drive
+    from backroom.flows.effects import drive
     from backroom.flows.replay import perform_step
     from backroom.records.errors import StepFailed
 
     context.begin_undoing()
     if kept_ending(context) is None:
-        await Save(context.saving(_mark(context, ending))).run(context)
+        await keep_ending(context, ending)
     registered = [row for row in context.kept.values() if row.kind == "undo"]
     registered.sort(key=lambda row: json.loads(row.result or "{}").get("number", 0), reverse=True)
     for place, row in enumerate(registered):
@@ -165,7 +175,17 @@ def _in_any_colour(
     return call
 
 
-def _mark(context: RunContext, ending: Failed | Cancelled) -> StepRow:
+async def keep_ending(
+    context: RunContext, ending: Failed | Cancelled, of: str = MARK, *, begins: bool = False
+) -> None:
+    """Keep how the flow (or its alternative) has ended. `begins`: that the alternative begins."""
+    from backroom.flows.effects import Save
+
+    row = _mark(context, ending, of)
+    await Save(context.saving(replace(row, name="begun") if begins else row)).run(context)
+
+
+def _mark(context: RunContext, ending: Failed | Cancelled, of: str) -> StepRow:
     now = context.clock()
     cancelled = isinstance(ending, Cancelled)
     error = (
@@ -174,7 +194,7 @@ def _mark(context: RunContext, ending: Failed | Cancelled) -> StepRow:
         else ending.error
     )
     name = "cancelled" if cancelled else "failed"
-    return StepRow(MARK, name, "rollback", "done", None, error, started_at=now, finished_at=now)
+    return StepRow(of, name, "rollback", "done", None, error, started_at=now, finished_at=now)
 
 
 def _open(rows: list[StepRow], why: str) -> NeedsAttention:
