@@ -37,6 +37,54 @@ def test_no_worker_is_a_warning(backroom: Terminal, client: Backroom) -> None:
     assert found["No worker is alive, and 1 run is not finished."] == "warning"
 
 
+def test_work_that_no_worker_serves_is_a_warning(
+    backroom: Terminal, client: Backroom, database: str
+) -> None:
+    other = Backroom(database)
+
+    @other.flow
+    async def elsewhere() -> None: ...
+
+    elsewhere.start()
+    elsewhere.start()
+    elsewhere.using(queue="nobody").start()
+    elsewhere.using(delay=60).start()
+    other.close()
+    with client.working():
+        shop.ship.start("pen").result().wait(20)
+        found = findings(backroom)
+    assert found["2 runs are due of the flow elsewhere, which no worker serves."] == "warning"
+    assert found["1 run is due of the queue nobody, which no worker serves."] == "warning"
+
+
+def test_a_clock_that_is_off_and_a_run_that_waits_long_are_warnings(
+    backroom: Terminal, client: Backroom
+) -> None:
+    shop.ship.start("pen")
+    assert findings(backroom)["The database's clock and this machine's agree."] == "ok"
+    client.office.store.move_clock(3600 * 1_000_000)
+    found = findings(backroom)
+    (clock,) = [what for what in found if what.startswith("The database's clock")]
+    assert (found[clock], "ahead of this machine's" in clock) == ("warning", True)
+    (late,) = [what for what in found if "the oldest for" in what]
+    assert (found[late], late.split(", ")[0]) == ("warning", "1 run is due in the queue default")
+
+
+def test_strict_turns_warnings_into_an_exit_code(backroom: Terminal, client: Backroom) -> None:
+    shop.ship.start("pen")
+    strict = backroom("doctor", "--strict")
+    assert strict.code == 1
+    assert "warning  No worker is alive" in strict.out
+
+
+def test_a_server_is_looked_at_for_vacuum_and_poolers(postgres_dsn: str) -> None:
+    backroom = Terminal(postgres_dsn)
+    assert backroom("migrate").code == 0
+    found = findings(backroom)
+    assert found["autovacuum is on."] == "ok"
+    assert found["The connection leads to the server itself."] == "ok"
+
+
 def test_runs_without_their_code_are_a_warning(
     backroom: Terminal, client: Backroom, database: str
 ) -> None:

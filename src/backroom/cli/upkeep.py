@@ -15,9 +15,10 @@ from backroom.app.settings import Settings, load, origins, unknown_variables
 from backroom.app.stores import make_store
 from backroom.cli.loading import load_app
 from backroom.cli.opening import database_options, opened, shown
-from backroom.cli.printing import print_json, print_table
+from backroom.cli.printing import print_json, print_table, took
+from backroom.engine.world import World
 from backroom.records.errors import BackroomError
-from backroom.records.runs import served_as
+from backroom.records.runs import RunRow, served_as
 from backroom.records.states import FINAL, State
 from backroom.store.protocol import Reader, Store
 
@@ -47,14 +48,17 @@ def migrate_command(check: bool, database: str | None, app: str | None) -> None:
 
 Finding = tuple[str, str, str]  # level (ok, warning, error), what, remedy
 
+CLOCK_SECONDS = 5.0  # how far clocks may be apart before it is said
+LATE_US = 5 * 60 * 1_000_000  # how long the oldest due run may wait before it is said
 LOOKED_AT = 5_000  # unfinished runs whose flows are looked at
 COLOURS = {"ok": "green", "warning": "yellow", "error": "red"}
 
 
 @click.command("doctor", short_help="Look for what is wrong.")
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
+@click.option("--strict", is_flag=True, help="Exit code 1 on warnings as well.")
 @database_options
-def doctor_command(as_json: bool, database: str | None, app: str | None) -> None:
+def doctor_command(as_json: bool, strict: bool, database: str | None, app: str | None) -> None:
     """Look for what is wrong, and say what to do about it. Exit code 1 on errors."""
     settings = load(database=database)
     findings = [
@@ -89,7 +93,8 @@ def doctor_command(as_json: bool, database: str | None, app: str | None) -> None
         click.echo()
         for finding in findings:
             print_finding(*finding)
-    sys.exit(int(any(level == "error" for level, _, _ in findings)))
+    bad = {"error", "warning"} if strict else {"error"}
+    sys.exit(int(any(level in bad for level, _, _ in findings)))
 
 
 def in_force(settings: Settings, given: dict[str, Any]) -> list[list[str]]:
@@ -139,13 +144,57 @@ def look_at_work(store: Store, backroom: Backroom | None) -> list[Finding]:
     reader = store.reader()
     try:
         return [
+            *about_clock(reader),
             *about_workers(reader),
+            *about_service(reader),
             *about_aside(reader),
             *about_queues(reader),
             *(about_flows(reader, backroom) if backroom is not None else ()),
         ]
     finally:
         reader.close()
+
+
+def about_clock(reader: Reader) -> Iterator[Finding]:
+    """The database's clock decides what is due. One that differs from this machine's surprises
+    whoever starts runs at a time that they reckon here."""
+    off = (reader.now() - World().now_us()) / 1_000_000
+    if abs(off) < CLOCK_SECONDS:
+        yield ("ok", "The database's clock and this machine's agree.", "")
+        return
+    yield (
+        "warning",
+        f"The database's clock is {took(int(abs(off) * 1_000_000))} "
+        f"{'ahead of' if off > 0 else 'behind'} this machine's.",
+        "Set both by a time server. What is due is decided by the database's clock alone.",
+    )
+
+
+def about_service(reader: Reader) -> Iterator[Finding]:
+    """What is due and nobody alive would perform, for want of the queue or of the flow."""
+    now = reader.now()
+    alive = [worker for worker in reader.workers() if worker.lease_until > now]
+    if not alive:
+        return  # it has been said
+    queues = {queue for worker in alive for queue in worker.queues}
+    flows = {flow for worker in alive for flow in worker.flows}
+    left: dict[tuple[str, str], int] = {}
+    for run in list(unfinished(reader, State.READY)):
+        flow = served_as(run.flow, run.version)
+        if run.queue not in queues:
+            left["queue", run.queue] = left.get(("queue", run.queue), 0) + 1
+        elif flow not in flows:
+            left["flow", flow] = left.get(("flow", flow), 0) + 1
+    for (what, name), number in sorted(left.items()):
+        yield (
+            "warning",
+            f"{counted(number, 'run')} due of the {what} {name}, which no worker serves.",
+            "Start a worker with --queues that name it."
+            if what == "queue"
+            else "Start a worker whose application has it.",
+        )
+    if not left:
+        yield ("ok", "Whatever is due is served by some worker.", "")
 
 
 def about_workers(reader: Reader) -> Iterator[Finding]:
@@ -186,6 +235,15 @@ def about_queues(reader: Reader) -> Iterator[Finding]:
                 f"The queue {name} is paused{by}, and {counted(queue.due, 'run')} due in it.",
                 f"Let it go on with `backroom resume {name}`.",
             )
+        elif queue.oldest_due_at is not None:
+            waited = reader.now() - queue.oldest_due_at
+            if waited > LATE_US:
+                yield (
+                    "warning",
+                    f"{counted(queue.due, 'run')} due in the queue {name}, the oldest for "
+                    f"{took(waited)}.",
+                    "Add workers, or look at what its limits are: `backroom queues`.",
+                )
 
 
 def about_flows(reader: Reader, backroom: Backroom) -> Iterator[Finding]:
@@ -208,8 +266,8 @@ def about_flows(reader: Reader, backroom: Backroom) -> Iterator[Finding]:
         yield ("ok", "Every unfinished run belongs to a flow of the application.", "")
 
 
-def unfinished(reader: Reader) -> Iterator[Any]:
-    states = [state for state in State if state not in FINAL]
+def unfinished(reader: Reader, *only: State) -> Iterator[RunRow]:
+    states = only or [state for state in State if state not in FINAL]
     before, seen = None, 0
     while seen < LOOKED_AT:
         page = reader.runs(states=states, before=before, limit=1_000)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from backroom.records.errors import SchemaError, StoreError
 from backroom.store.postgres.driver import psycopg
 from backroom.store.postgres.faults import fault
-from backroom.store.postgres.link import Address
+from backroom.store.postgres.link import Address, is_direct
 from backroom.store.postgres.migrate import applied, check, migrations
 from backroom.store.postgres.statement import Sql
 
@@ -22,6 +22,7 @@ Finding = tuple[str, str, str]
 OLDEST_RELEASE = 140_000
 LONG_TRANSACTION_SECONDS = 300
 FEW_CONNECTIONS = 10
+MANY_TRANSACTIONS = 1_000_000
 
 
 class Facts(NamedTuple):
@@ -38,6 +39,9 @@ class Facts(NamedTuple):
     idle_in_transaction: int
     connections: int
     connections_max: int
+    autovacuum: str
+    prepared_transactions: int
+    slot_transactions: int
 
 
 def diagnose(address: Address, sql: Sql) -> list[Finding]:
@@ -51,6 +55,8 @@ def diagnose(address: Address, sql: Sql) -> list[Finding]:
                 *server(facts),
                 *durability(facts),
                 *sessions(facts),
+                *vacuum(facts),
+                *pooler(connection),
                 *tables(connection, sql),
             ]
         except pg.Error as error:
@@ -109,6 +115,31 @@ def sessions(facts: Facts) -> Iterator[Finding]:
         yield "warning", what, "Raise max_connections, or put a pooler in front."
     else:
         yield "ok", what, ""
+
+
+def vacuum(facts: Facts) -> Iterator[Finding]:
+    if facts.autovacuum == "on":
+        yield "ok", "autovacuum is on.", ""
+    else:
+        what = "autovacuum is off: dead rows pile up, and claims get slower and slower."
+        yield "error", what, "Set autovacuum = on and reload the server."
+    for transactions, what, remedy in (
+        (facts.prepared_transactions, "A prepared transaction",
+         "Commit it or roll it back, see pg_prepared_xacts."),
+        (facts.slot_transactions, "A replication slot",
+         "Bring its consumer back, or drop the slot, see pg_replication_slots."),
+    ):  # fmt: skip
+        if transactions > MANY_TRANSACTIONS:
+            told = f"{what} holds back {transactions:,} transactions; dead rows can't be cleared."
+            yield "warning", told, remedy
+
+
+def pooler(connection: Connection[tuple[Any, ...]]) -> Iterator[Finding]:
+    if is_direct(connection):
+        yield "ok", "The connection leads to the server itself.", ""
+    else:
+        what = "A pooler is in between: doorbells don't pass it, so workers look every `poll`."
+        yield "ok", what + " For quick starts set direct_database.", ""
 
 
 def tables(connection: Connection[tuple[Any, ...]], sql: Sql) -> Iterator[Finding]:

@@ -19,6 +19,7 @@ __all__ = ["diagnose"]
 
 Finding = tuple[str, str, str]
 
+LOG_BYTES = 256 * 1024 * 1024
 FREE_BYTES = 256 * 1024 * 1024
 WAL_RESET_BUG = ((3, 7, 0), (3, 51, 2))
 
@@ -28,7 +29,10 @@ def diagnose(path: Path, *, busy_timeout_ms: int) -> list[Finding]:
     try:
         connection = connect(path, "rw", busy_timeout_ms=busy_timeout_ms)
         with closing(connection), mapped(path):
-            return [*library(), *file(path), *settings(connection), *tables(connection, path)]
+            return [
+                *library(), *file(path), *log(path), *settings(connection),
+                *tables(connection, path),
+            ]  # fmt: skip
     except StoreError as error:
         cause, _, remedy = str(error).partition(". ")
         return [("error", cause + ".", remedy)]
@@ -60,6 +64,19 @@ def file(path: Path) -> Iterator[Finding]:
         yield ("warning", what, "Free some space; a full disk stops the intake of work.")
     else:
         yield ("ok", what, "")
+
+
+def log(path: Path) -> Iterator[Finding]:
+    """The write-ahead log shrinks when no reader needs its beginning any more."""
+    log = Path(f"{path}-wal")
+    size = log.stat().st_size if log.exists() else 0
+    if size > LOG_BYTES:
+        what = f"The log {log} has grown to {size // 1_000_000:,} MB."
+        yield (
+            "warning",
+            what,
+            "Close transactions that stay open for hours; it can't shrink.",
+        )
 
 
 def settings(connection: sqlite3.Connection) -> Iterator[Finding]:

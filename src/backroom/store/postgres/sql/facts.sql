@@ -19,4 +19,7 @@ SELECT
     ),
     (SELECT count(*) FROM pg_stat_activity AS s WHERE s.backend_type = 'client backend'),
     current_setting('max_connections')::int
-        - current_setting('superuser_reserved_connections')::int
+        - current_setting('superuser_reserved_connections')::int,
+    current_setting('autovacuum'),
+    coalesce((SELECT max(age(p.transaction)) FROM pg_prepared_xacts AS p), 0),
+    coalesce((SELECT max(age(s.xmin)) FROM pg_replication_slots AS s), 0)
