@@ -2,9 +2,13 @@
 
     def test_...(database): ...       # runs on SQLite and on PostgreSQL; the address as a string
     def test_...(sqlite_path): ...    # the path of a SQLite file that doesn't exist yet
-    def test_...(postgres_dsn): ...   # the address of an empty PostgreSQL database
+    def test_...(sqlite_file): ...    # the path of one with our tables
+    def test_...(postgres_dsn): ...   # the address of a PostgreSQL database
     def test_...(postgres): ...       # the server itself: make your own databases, look at its pid
     def test_...(chromium): ...       # where the browser is
+
+The tables of `database` and `postgres_dsn` are made already and empty; with the marker `blank`
+there are none. A PostgreSQL database has been other tests' before (`recycling.py`).
 
 `--postgres=newest|oldest|both|none` says on which PostgreSQL; the newest is the default.
 `--pgbouncer=prepared|unprepared|both` sends the tests of `database` through PgBouncer in
@@ -14,16 +18,18 @@ transaction mode instead, with and without prepared statements.
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
 from backroom.store.postgres import PostgresStore
+from backroom.store.sqlite import SqliteStore
 from tests.pgbouncer import find_pgbouncer, through_pgbouncer
 from tests.postgres import Server, drop_database, fresh_database, owned_folder, server_in
 from tests.postgres_binaries import Version
+from tests.recycling import Stock, drop_moulds, recycled
 
 CHOICES: dict[str, tuple[Version, ...]] = {
     "newest": ("newest",),
@@ -68,6 +74,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_unconfigure(config: pytest.Config) -> None:
     if open_until_the_end in config.stash:
+        drop_moulds(Path(os.environ[FOLDER]))
         config.stash[open_until_the_end].close()
 
 
@@ -105,12 +112,42 @@ def postgres(request: pytest.FixtureRequest) -> Server:
     return server_in(Path(os.environ[FOLDER]), request.param)
 
 
+@pytest.fixture(scope="session")
+def stock_of() -> Iterator[Callable[[Server], Stock]]:
+    """The databases of a server that tests use one after another."""
+    stocks: dict[str, Stock] = {}
+    with ExitStack() as stack:
+
+        def stock(server: Server) -> Stock:
+            if server.dsn not in stocks:
+                found = recycled(Path(os.environ[FOLDER]), server)
+                stocks[server.dsn] = stack.enter_context(found)
+            return stocks[server.dsn]
+
+        yield stock
+
+
 @pytest.fixture
-def postgres_dsn(postgres: Server) -> Iterator[str]:
-    """The address of an empty PostgreSQL database, dropped after the test."""
-    dsn = fresh_database(postgres)
-    yield dsn
-    drop_database(postgres, dsn)
+def database_on(
+    request: pytest.FixtureRequest, stock_of: Callable[[Server], Stock]
+) -> Iterator[Callable[[Server], str]]:
+    """The address of a database on this server, for this test alone."""
+    with ExitStack() as stack:
+
+        def made(server: Server) -> str:
+            if request.node.get_closest_marker("blank"):
+                dsn = fresh_database(server)
+                stack.callback(drop_database, server, dsn)
+                return dsn
+            return stack.enter_context(stock_of(server).one())
+
+        yield made
+
+
+@pytest.fixture
+def postgres_dsn(postgres: Server, database_on: Callable[[Server], str]) -> str:
+    """The address of a PostgreSQL database."""
+    return database_on(postgres)
 
 
 @pytest.fixture
@@ -119,12 +156,30 @@ def sqlite_path(tmp_path: Path) -> Path:
     return tmp_path / "backroom.db"
 
 
+@pytest.fixture(scope="session")
+def sqlite_mould(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A SQLite file with our tables, to be copied."""
+    path = tmp_path_factory.mktemp("mould") / "backroom.db"
+    store = SqliteStore(path)
+    store.migrate()
+    store.close()
+    return path
+
+
 @pytest.fixture
-def database(request: pytest.FixtureRequest, sqlite_path: Path) -> Iterator[str]:
-    """The address of an empty database: the test runs once on SQLite, once on PostgreSQL."""
+def sqlite_file(sqlite_path: Path, sqlite_mould: Path) -> Path:
+    """A SQLite file with our tables, for this test alone."""
+    shutil.copy(sqlite_mould, sqlite_path)
+    return sqlite_path
+
+
+@pytest.fixture
+def database(request: pytest.FixtureRequest) -> str:
+    """The address of a database: the test runs once on SQLite, once on PostgreSQL."""
     if request.param == "sqlite":
-        yield str(sqlite_path)
-    elif isinstance(request.param, tuple):
+        blank = request.node.get_closest_marker("blank")
+        return str(request.getfixturevalue("sqlite_path" if blank else "sqlite_file"))
+    if isinstance(request.param, tuple):
         version, mode = request.param
         request.getfixturevalue("pgbouncer")
         prepare = mode == "prepared"
@@ -132,14 +187,10 @@ def database(request: pytest.FixtureRequest, sqlite_path: Path) -> Iterator[str]
         monkeypatch.setenv("BACKROOM_PREPARE", str(prepare))
         monkeypatch.setitem(PostgresStore.__init__.__kwdefaults__ or {}, "prepare", prepare)
         server = server_in(Path(os.environ[FOLDER]), version)
-        dsn = fresh_database(server)
-        yield through_pgbouncer(Path(os.environ[FOLDER]), server, dsn)
-        drop_database(server, dsn)
-    else:
-        server = server_in(Path(os.environ[FOLDER]), request.param)
-        dsn = fresh_database(server)
-        yield dsn
-        drop_database(server, dsn)
+        dsn = str(request.getfixturevalue("database_on")(server))
+        return through_pgbouncer(Path(os.environ[FOLDER]), server, dsn)
+    server = server_in(Path(os.environ[FOLDER]), request.param)
+    return str(request.getfixturevalue("database_on")(server))
 
 
 @pytest.fixture(scope="session")

@@ -94,7 +94,7 @@ def fresh_database(server: Server, *, template: str = "template0") -> str:
     statement = sql.SQL("CREATE DATABASE {} TEMPLATE {}")
     with psycopg.connect(server.dsn, autocommit=True) as connection:
         connection.execute(statement.format(sql.Identifier(name), sql.Identifier(template)))
-    return _in_database(server.dsn, name)
+    return in_database(server.dsn, name)
 
 
 def drop_database(server: Server, dsn: str) -> None:
@@ -237,7 +237,7 @@ def _release(dsn: str) -> int:
         return connection.info.server_version // 10_000
 
 
-def _in_database(dsn: str, name: str) -> str:
+def in_database(dsn: str, name: str) -> str:
     return urlsplit(dsn)._replace(path=f"/{name}").geturl()
 
 

@@ -35,7 +35,7 @@ def surroundings(database: str) -> dict[str, str]:
         "PROJECT_DATABASE": database,
         "DJANGO_SETTINGS_MODULE": "tests.django.project.settings",
     }
-    return {**os.environ, **given, "PYTHONPATH": str(ROOT)}
+    return {**os.environ, **given, "PYTHONPATH": f"{ROOT / 'src'}{os.pathsep}{ROOT}"}
 
 
 def managed(database: str, *words: str) -> str:
@@ -47,6 +47,7 @@ def managed(database: str, *words: str) -> str:
     return done.stdout
 
 
+@pytest.mark.blank
 def test_migrate_makes_our_tables_beside_djangos(database: str) -> None:
     managed(database, "migrate", "--verbosity", "0")
     app = Backroom(database, migrate="never")

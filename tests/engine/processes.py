@@ -18,8 +18,10 @@ T = TypeVar("T")
 
 ROOT = Path(__file__).parents[2]
 
+PATIENCE_SECONDS = 60.0  # nothing waits that long but a test that fails, or a busy machine
 
-def eventually(look: Callable[[], T], seconds: float = 20.0, what: str = "") -> T:
+
+def eventually(look: Callable[[], T], seconds: float = PATIENCE_SECONDS, what: str = "") -> T:
     """What `look` answers once that is true; fails when it doesn't become true in time."""
     deadline = time.monotonic() + seconds
     while not (answer := look()):
@@ -59,7 +61,7 @@ class Program:
     def signal(self, signum: signal.Signals) -> None:
         os.kill(self.pid, signum)
 
-    def exit_code(self, seconds: float = 20.0) -> int:
+    def exit_code(self, seconds: float = PATIENCE_SECONDS) -> int:
         return self.process.wait(seconds)
 
 

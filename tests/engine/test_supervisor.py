@@ -19,7 +19,7 @@ from tests.engine.supervised import declare
 
 pytestmark = [
     pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc"),
-    pytest.mark.timeout(120),
+    pytest.mark.timeout(240),
 ]
 
 

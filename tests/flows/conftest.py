@@ -1,6 +1,7 @@
 """An application for every test: on each database, once with wake-ups and once with none at all."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -17,8 +18,8 @@ def app(request: pytest.FixtureRequest, database: str) -> Iterator[Backroom]:
 
 
 @pytest.fixture
-def sqlite_app(sqlite_path: str) -> Iterator[Backroom]:
+def sqlite_app(sqlite_file: Path) -> Iterator[Backroom]:
     """An application on an empty SQLite file, for what doesn't depend on the database."""
-    made = Backroom(sqlite_path, world=EvenChance(), poll=0.02)
+    made = Backroom(sqlite_file, world=EvenChance(), poll=0.02)
     yield made
     made.close()

@@ -20,17 +20,11 @@ def open_store(database: str) -> Store:
 
 
 @pytest.fixture
-def empty_store(database: str) -> Iterator[Store]:
-    """A store whose database hasn't been migrated."""
+def store(database: str) -> Iterator[Store]:
+    """The store of the test's database, which has our tables unless the test is `blank`."""
     store = open_store(database)
     yield store
     store.close()
-
-
-@pytest.fixture
-def store(empty_store: Store) -> Store:
-    empty_store.migrate()
-    return empty_store
 
 
 @pytest.fixture

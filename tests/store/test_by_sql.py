@@ -7,6 +7,7 @@ import sqlite3
 import time
 from collections.abc import Iterator
 from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -216,10 +217,9 @@ def test_a_run_that_does_not_exist_is_named(desk: Desk, sql: Outsider) -> None:
 
 
 @pytest.fixture
-def file_desk(sqlite_path: str) -> Iterator[Desk]:
-    store = SqliteStore(sqlite_path)
-    store.migrate()
-    desk = Desk(store, str(sqlite_path))
+def file_desk(sqlite_file: Path) -> Iterator[Desk]:
+    store = SqliteStore(sqlite_file)
+    desk = Desk(store, str(sqlite_file))
     yield desk
     desk.close()
     store.close()
@@ -263,7 +263,6 @@ def test_what_the_caller_inserted_before_is_not_taken_for_a_run(file_desk: Desk)
 
 def test_a_role_without_any_other_right_starts_and_cancels(postgres_dsn: str) -> None:
     store = PostgresStore(postgres_dsn)
-    store.migrate()
     desk = Desk(store, postgres_dsn)
     with psycopg.connect(postgres_dsn, autocommit=True) as admin:
         role = "caller_" + postgres_dsn[-12:]

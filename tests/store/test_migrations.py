@@ -11,37 +11,40 @@ from backroom.store.verbs import Start
 from tests.store.desk import Desk
 
 
-def test_a_fresh_database_gets_everything_once(empty_store: Store) -> None:
-    assert empty_store.schema_version() is None
+@pytest.mark.blank
+def test_a_fresh_database_gets_everything_once(store: Store) -> None:
+    assert store.schema_version() is None
     with pytest.raises(SchemaError, match="backroom migrate"):
-        empty_store.check_schema()
-    names = empty_store.migrate()
+        store.check_schema()
+    names = store.migrate()
     assert names == sorted(names)
-    assert len(names) == empty_store.schema_version()
-    empty_store.check_schema()
-    assert empty_store.migrate() == []
+    assert len(names) == store.schema_version()
+    store.check_schema()
+    assert store.migrate() == []
 
 
-def test_without_our_tables_the_remedy_is_named(empty_store: Store) -> None:
-    session, reader = empty_store.session(), empty_store.reader()
+@pytest.mark.blank
+def test_without_our_tables_the_remedy_is_named(store: Store) -> None:
+    session, reader = store.session(), store.reader()
     for _ in range(2):
         with pytest.raises(SchemaError, match="backroom migrate"):
             session.apply([Start(NewRun("00000000-0000-0000-0000-000000000001", "flow"))])
         with pytest.raises(SchemaError, match="backroom migrate"):
             reader.runs()
-    empty_store.migrate()
+    store.migrate()
     session.apply([Start(NewRun("00000000-0000-0000-0000-000000000001", "flow"))])
     assert len(reader.runs()) == 1
     session.close()
     reader.close()
 
 
-def test_two_that_migrate_at_once_share_the_work(empty_store: Store) -> None:
+@pytest.mark.blank
+def test_two_that_migrate_at_once_share_the_work(store: Store) -> None:
     with ThreadPoolExecutor(4) as threads:
-        done = list(threads.map(lambda _: empty_store.migrate(), range(4)))
+        done = list(threads.map(lambda _: store.migrate(), range(4)))
     names = [name for names in done for name in names]
-    assert len(names) == len(set(names)) == empty_store.schema_version()
-    empty_store.check_schema()
+    assert len(names) == len(set(names)) == store.schema_version()
+    store.check_schema()
 
 
 def test_a_changed_checksum_is_refused(desk: Desk) -> None:
@@ -69,10 +72,11 @@ def test_a_database_that_lacks_the_newest_is_told_to_migrate(desk: Desk) -> None
         desk.store.check_schema()
 
 
-def test_the_tables_of_the_application_are_left_alone(empty_store: Store, database: str) -> None:
-    desk = Desk(empty_store, database)
+@pytest.mark.blank
+def test_the_tables_of_the_application_are_left_alone(store: Store, database: str) -> None:
+    desk = Desk(store, database)
     desk.query("CREATE TABLE invoice (id integer PRIMARY KEY, total integer)")
     desk.query("INSERT INTO invoice VALUES (1, 7)")
-    empty_store.migrate()
+    store.migrate()
     assert desk.query("SELECT * FROM invoice") == [(1, 7)]
     desk.close()

@@ -174,7 +174,6 @@ def test_a_connection_that_breaks_inside_keeps_nothing(postgres_dsn: str) -> Non
     from backroom.store.postgres import PostgresStore
 
     store = PostgresStore(postgres_dsn)
-    store.migrate()
     other = Desk(store, postgres_dsn)
     other.query("CREATE TABLE side (n integer)")
     run = other.started_and_claimed()
@@ -197,7 +196,6 @@ def test_an_attempt_that_is_overtaken_inside_writes_neither(postgres_dsn: str) -
     from backroom.store.postgres import PostgresStore
 
     store = PostgresStore(postgres_dsn)
-    store.migrate()
     other = Desk(store, postgres_dsn)
     other.query("CREATE TABLE side (n integer)")
     old = other.started_and_claimed()

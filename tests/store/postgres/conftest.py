@@ -11,7 +11,6 @@ from tests.store.desk import Desk
 @pytest.fixture
 def store(postgres_dsn: str) -> Iterator[PostgresStore]:
     store = PostgresStore(postgres_dsn)
-    store.migrate()
     yield store
     store.close()
 

@@ -8,7 +8,7 @@ row up by an index or by its place.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import psycopg
@@ -16,7 +16,9 @@ import pytest
 
 from backroom.store.postgres import PostgresStore
 from backroom.store.postgres.claims import lines
-from backroom.store.postgres.statement import number_array, text_array
+from backroom.store.postgres.statement import Sql, number_array, text_array
+from tests.postgres import Server, drop_database
+from tests.recycling import Stock
 from tests.store.desk import Desk
 
 LOOKING_UP = [
@@ -63,13 +65,20 @@ def positional(text: str) -> tuple[str, int]:
     return re.sub(r"%\((\w+)\)s", place, text).replace("%%", "%"), len(found)
 
 
+@pytest.fixture(scope="module")
+def untouched(postgres: Server, stock_of: Callable[[Server], Stock]) -> Iterator[str]:
+    """A database that nobody has used: no vacuum has found its tables empty."""
+    dsn = stock_of(postgres).new()
+    yield dsn
+    drop_database(postgres, dsn)
+
+
 @pytest.mark.parametrize("name", LOOKING_UP)
-def test_a_statement_planned_on_empty_tables_looks_rows_up(
-    name: str, store: PostgresStore, postgres_dsn: str
-) -> None:
-    text, count = positional(store.sql[name])
-    with psycopg.connect(postgres_dsn) as connection:
-        connection.execute(store.sql["settings"], {"lock_timeout": "0"})
+def test_a_statement_planned_on_empty_tables_looks_rows_up(name: str, untouched: str) -> None:
+    sql = Sql("backroom")
+    text, count = positional(sql[name])
+    with psycopg.connect(untouched) as connection:
+        connection.execute(sql["settings"], {"lock_timeout": "0"})
         connection.execute("SET LOCAL plan_cache_mode = force_generic_plan")
         connection.execute(f"PREPARE it AS {text}".encode())
         nulls = f"({', '.join(['NULL'] * count)})" if count else ""

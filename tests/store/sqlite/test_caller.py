@@ -16,9 +16,8 @@ from tests.store.desk import Desk, event
 
 
 @pytest.fixture
-def store(sqlite_path: Path) -> Iterator[SqliteStore]:
-    store = SqliteStore(sqlite_path)
-    store.migrate()
+def store(sqlite_file: Path) -> Iterator[SqliteStore]:
+    store = SqliteStore(sqlite_file)
     yield store
     store.close()
 

@@ -7,15 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from backroom.store.sqlite import SqliteStore
 from backroom.store.sqlite.transaction import PACKAGE, sql
 from backroom.store.statements import load, names
 
 
 @pytest.fixture
-def connection(sqlite_path: Path) -> Iterator[sqlite3.Connection]:
-    SqliteStore(sqlite_path).migrate()
-    with closing(sqlite3.connect(sqlite_path)) as connection:
+def connection(sqlite_file: Path) -> Iterator[sqlite3.Connection]:
+    with closing(sqlite3.connect(sqlite_file)) as connection:
         yield connection
 
 

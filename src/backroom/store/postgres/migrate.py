@@ -2,6 +2,7 @@
 
 Processes that migrate at the same moment queue up behind an advisory lock that ends with the
 transaction; a process that is killed in the middle leaves the database as it was before that file.
+A database that is up to date is only looked at.
 """
 
 from __future__ import annotations
@@ -90,8 +91,12 @@ def check_known(have: Applied) -> None:
 
 def migrate(connection: Connection[tuple[Any, ...]], sql: Sql, lock_timeout_ms: int) -> list[str]:
     """Apply what is missing, on an autocommit connection. Raises what psycopg raises."""
+    have = applied(connection, sql) or {}
+    check_known(have)
     done = []
     for migration in migrations():
+        if migration.number in have:
+            continue
         with connection.transaction():
             connection.execute(
                 "SELECT set_config('lock_timeout', %s, true)", [str(lock_timeout_ms)]
@@ -102,7 +107,7 @@ def migrate(connection: Connection[tuple[Any, ...]], sql: Sql, lock_timeout_ms: 
             )
             if applied(connection, sql) is None:
                 create_table(connection, sql)
-            have = applied(connection, sql) or {}
+            have = applied(connection, sql) or {}  # by whoever was here before us, too
             check_known(have)
             if migration.number in have:
                 continue
