@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
+import signal
 import sys
 from pathlib import Path
 
@@ -23,6 +24,7 @@ ALL = [*WORKS, *TOGETHER]
 
 
 def main() -> None:
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped"))  # and its processes with it
     given = arguments()
     size = QUICK if given.quick else FULL
     if given.patience:

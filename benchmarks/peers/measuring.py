@@ -55,6 +55,8 @@ def entries_of(peer: Peer, work: str) -> list[Entry]:
     if work == "drain-two" and peer.place == SQLITE:
         return []  # one writer at a time
     defaults = Entry(peer, peer.defaults, peer.defaults_are if peer.tuned_is else "")
+    if work == "crash" and peer.crash is not None:
+        return [Entry(peer, peer.crash, peer.crash_is)]
     if work == "crash" or not peer.tuned_is:
         return [defaults]
     tuned = Entry(peer, peer.tuned, peer.tuned_is)

@@ -90,7 +90,10 @@ def drain_two(stage: Stage, entry: Entry, size: Size) -> Iterator[Measure]:
 
 
 def drained(stage: Stage, entry: Entry, size: Size, processes: int) -> float:
-    jobs = int(entry.peer.pace * size.drain_seconds * processes)
+    peer = entry.peer
+    by_default = entry.settings == peer.defaults and peer.defaults_pace is not None
+    pace = (by_default and peer.defaults_pace) or peer.pace
+    jobs = int(pace * size.drain_seconds * processes)
     with stage.contest(entry.peer) as contest:
         contest.ask("fill", kind="noop", count=jobs)
         workers = contest.start_workers(entry.settings, processes=processes)

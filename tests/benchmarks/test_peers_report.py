@@ -94,7 +94,8 @@ def test_defaults_and_tuned_settings_both_take_part_where_they_differ() -> None:
     for peer in PEERS:
         labels = [entry.settings for entry in entries_of(peer, "drain")]
         assert labels == ([peer.defaults, peer.tuned] if peer.tuned_is else [peer.defaults])
-        assert [entry.settings for entry in entries_of(peer, "crash")] == [peer.defaults]
+        killed = peer.defaults if peer.crash is None else peer.crash
+        assert [entry.settings for entry in entries_of(peer, "crash")] == [killed]
 
 
 def test_only_peers_with_steps_are_asked_for_steps() -> None:
