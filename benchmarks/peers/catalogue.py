@@ -111,7 +111,7 @@ PEERS = (
         defaults_are="polls each second", tuned_is="polls every 20 ms",
         drained="SELECT 1 FROM workflow_status WHERE status IN ('ENQUEUED', 'PENDING') LIMIT 1",
         has_steps=True, pace=900, steps_pace=300,
-        note="in WAL mode, which we set (as it comes it uses a rollback journal and is slower); its "
+        note="in WAL mode, set by us: as it comes it uses a rollback journal and is slower; its "
         "documentation calls SQLite a choice for development and tests",
     ),
     Peer(
