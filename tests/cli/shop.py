@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from decimal import Decimal
 
-from backroom import Backroom, Retry, lock, progress, step, wait_for_event
+from backroom import Backroom, Retry, Rollback, lock, progress, step, wait_for_event
 
 app = Backroom()
 log = logging.getLogger("shop")
@@ -45,3 +45,23 @@ async def ask(question: str) -> str:
 async def hold(name: str) -> None:
     async with lock(name):
         await wait_for_event("go")
+
+
+broken = False
+
+
+async def give_back(room: str, booking: str | None) -> None:
+    if broken:
+        raise ConnectionError(f"{room} doesn't answer")
+
+
+@step(undo=give_back, undo_retry=Retry(attempts=1))
+async def book(room: str) -> str:
+    return f"booking of {room}"
+
+
+@app.flow
+async def trip(rooms: list[str]) -> None:
+    for room in rooms:
+        await book(room)
+    raise Rollback("there is no flight")

@@ -78,7 +78,7 @@ def test_a_failed_run_is_shown_with_its_steps_and_its_traceback(
     assert steps[2].split() == ["STEP", "KIND", "STATE", "TRIES", "TOOK", "RESULT"]
     assert re.match(r"weigh#1 +step  done +1 +\d+ ms +5$", steps[3])
     assert re.match(r"charge#1 +step  failed +2 ", steps[4])
-    assert "\nAttempts that ended otherwise than well\n" in out
+    assert "\nAttempts that ended otherwise than well, and what was done about it\n" in out
 
 
 def test_a_waiting_run_is_shown_with_what_it_waits_for(

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from backroom.flows.rewinding import REWIND
 from backroom.records.errors import OutcomeUnknown, StoreUnavailable
 from backroom.records.runs import Claims
 from backroom.store.protocol import Session, Store
@@ -25,6 +26,7 @@ from backroom.store.verbs import (
     Renew,
     Rescue,
     Retire,
+    Revive,
     SaveStep,
     Verb,
 )
@@ -57,6 +59,7 @@ class Plan:
     dead: bool = False
     lock: threading.Lock = field(default_factory=threading.Lock)
     kept: Callable[[str, str], None] = lambda run_id, address: None
+    rewound: Callable[[str, str], None] = lambda run_id, rounds: None
 
     def counted(self) -> Fault:
         """Count a call; what happens at it."""
@@ -146,6 +149,12 @@ class FaultySession:
     def _note(self, verb: Verb) -> None:
         if isinstance(verb, SaveStep) and verb.step.kind == "step" and verb.step.state == "done":
             self._plan.kept(verb.run_id, verb.step.address)
+        if isinstance(verb, Revive):
+            for row in verb.keeps:
+                if row.address == REWIND:
+                    self._plan.rewound(verb.run_id, row.result or "{}")
+                else:
+                    self._plan.kept(verb.run_id, row.address)
 
     def _die_if_dead(self) -> None:
         if self._plan.dead:

@@ -360,6 +360,114 @@ def undoing(app: Backroom, hand: Hand) -> Callable[[Site], object]:
     return lambda site: site.end(job.start())
 
 
+@scenario(sees=[("failed", None), ("succeeded", "[1,2]")], runs=1)
+def a_run_that_a_person_retries(app: Backroom, hand: Hand) -> Callable[[Site], object]:
+    @step
+    async def good() -> int:
+        hand.works()
+        return 1
+
+    @step
+    async def bad() -> int:
+        hand.works_once_mended()
+        return 2
+
+    @app.flow
+    async def job() -> list[int]:
+        return [await good(), await bad()]
+
+    def play(site: Site) -> object:
+        run = job.start()
+        before = site.end(run)
+        site.table.mended = True
+        run.retry().wait()
+        return [before, site.end(run)]
+
+    return play
+
+
+@scenario(sees=[["undone", "undone"], ("failed", None)], runs=1)
+def an_undo_that_fails_and_a_retry(app: Backroom, hand: Hand) -> Callable[[Site], object]:
+    async def give_back(n: int, charged: int | None) -> None:
+        hand.works_once_mended() if n == 2 else hand.works()
+
+    @step(undo=give_back, undo_retry=Retry(attempts=2, delay_seconds=0.001))
+    async def charge(n: int) -> int:
+        hand.works()
+        return n
+
+    @app.flow
+    async def job() -> None:
+        await charge(1)
+        await charge(2)
+        raise Rollback("declined")
+
+    def play(site: Site) -> object:
+        run = job.start()
+        site.aside(run)
+        site.table.mended = True
+        run.retry().wait()
+        end = site.end(run)
+        return [[undo.state for undo in run.undos().wait()], end]
+
+    return play
+
+
+@scenario(sees=[["by_hand", "undone"], ("cancelled", None)], runs=1)
+def an_undo_that_a_person_has_done(app: Backroom, hand: Hand) -> Callable[[Site], object]:
+    def give_back(n: int, charged: int | None) -> None:
+        hand.works_once_mended() if n == 2 else hand.works()
+
+    @step(undo=give_back, undo_retry=Retry(attempts=1))
+    def charge(n: int) -> int:
+        hand.works()
+        return n
+
+    @app.flow
+    def job() -> None:
+        charge(1)
+        charge(2)
+        wait_for_event("never").wait()
+
+    def play(site: Site) -> object:
+        run = job.start()
+        site.parked(run)
+        run.cancel("no more").wait()
+        site.aside(run)
+        run.mark_undone("charge#2", note="by hand").wait()
+        end = site.end(run)
+        return [[undo.state for undo in run.undos().wait()], end]
+
+    return play
+
+
+@scenario(sees=[("succeeded", '[1,"word",1]'), ("succeeded", '[1,"word",1]')], runs=2)
+def a_rewind(app: Backroom, hand: Hand) -> Callable[[Site], object]:
+    @step
+    async def work(n: int) -> int:
+        hand.works()
+        return n
+
+    @app.flow
+    async def child() -> int:
+        return await work(1)
+
+    @app.flow
+    async def job() -> tuple[int, str, int]:
+        kept = await child.using(key="the one")()
+        word = await wait_for_event("word", str)
+        return kept, word, await work(1)
+
+    def play(site: Site) -> object:
+        run = job.start()
+        run.emit("word", "word").wait()
+        before = site.end(run)
+        run.rewind("event word#1").wait()
+        return [before, site.end(run)]
+
+    return play
+
+
 @scenario(sees=[("succeeded", "1"), ("succeeded", "2"), 2], runs=2)
 def starts_in_the_callers_transaction(app: Backroom, hand: Hand) -> Callable[[Site], object]:
     @step

@@ -8,6 +8,7 @@ reaches nobody, so for the database, and for everything that promises rest on, t
 """
 
 import asyncio
+import json
 import threading
 import time
 from collections.abc import Callable, Iterable
@@ -37,10 +38,17 @@ class SideTable:
     """What happened, in order: ("ran", step key) and ("kept", step key)."""
 
     entries: list[tuple[str, str]] = field(default_factory=list)
+    rounds: dict[str, dict[str, int]] = field(default_factory=dict)  # by run: its rewound addresses
+    mended: bool = False  # what was broken in the world outside
 
     def kept(self, run_id: str, address: str) -> None:
-        key = blake2b(f"{run_id}/{address}".encode(), digest_size=16).hexdigest()
+        again = self.rounds.get(run_id, {}).get(address)
+        place = address if again is None else f"{address}@{again}"
+        key = blake2b(f"{run_id}/{place}".encode(), digest_size=16).hexdigest()
         self.entries.append(("kept", key))
+
+    def rewound(self, run_id: str, rounds: str) -> None:
+        self.rounds[run_id] = json.loads(rounds)
 
     def never_kept(self) -> list[str]:
         kept = {key for what, key in self.entries if what == "kept"}
@@ -71,6 +79,11 @@ class Hand:
         key = current_run().step_key
         assert key is not None
         self._table.entries.append(("ran", key))
+
+    def works_once_mended(self) -> None:
+        self.works()
+        if not self._table.mended:
+            raise ConnectionError("broken")
 
 
 class EvenChance(World):
@@ -176,6 +189,10 @@ class Site:
         self.work()
         self.until(lambda: self.row(run).state is State.WAITING)
 
+    def aside(self, run: Run[Any]) -> None:
+        self.work()
+        self.until(lambda: self.row(run).state is State.NEEDS_ATTENTION)
+
     def end(self, run: Run[Any]) -> tuple[str, str | None]:
         """How a run ends: its state, its result as JSON."""
         self.work()
@@ -187,6 +204,7 @@ class Site:
 
     def _program(self, plan: Plan) -> tuple[Program, Play]:
         plan.kept = self.table.kept
+        plan.rewound = self.table.rewound
         app = Program(self.database, plan)
         return app, self._declare(app, Hand(self.table, plan))
 

@@ -26,7 +26,18 @@ from backroom.records.runs import (
 )
 from backroom.records.states import State
 from backroom.store.protocol import Store
-from backroom.store.verbs import Claim, Emit, HandBack, Park, Register, Retire, Settle, Start, Verb
+from backroom.store.verbs import (
+    Claim,
+    Emit,
+    HandBack,
+    Park,
+    Register,
+    Retire,
+    Revive,
+    Settle,
+    Start,
+    Verb,
+)
 
 SECOND = 1_000_000
 MINUTE = 60 * SECOND
@@ -139,6 +150,10 @@ class Desk:
 
     def register(self, worker: str = "worker", lease_us: int = MINUTE) -> None:
         self.done(Register(WorkerRow(worker, f"name of {worker}"), lease_us))
+
+    def revive(self, run_id: str, **fields: Any) -> None:
+        """Take a run up again as it stands now."""
+        self.done(Revive(run_id, self.row(run_id).attempt, **fields))
 
     # --- looking
 

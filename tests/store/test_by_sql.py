@@ -17,7 +17,7 @@ from backroom.records.runs import Started, StepRow
 from backroom.records.states import State
 from backroom.store.postgres import PostgresStore
 from backroom.store.sqlite import SqliteStore
-from backroom.store.verbs import SaveStep, Start
+from backroom.store.verbs import Attention, SaveStep, Start
 from tests.store.by_sql import Outsider, outsider
 from tests.store.desk import HOUR, MINUTE, SECOND, Desk, child, event
 
@@ -190,6 +190,16 @@ def test_a_run_with_undos_is_woken_to_undo(desk: Desk, sql: Outsider) -> None:
     sql.cancel(run.id, "take it back")
     again = desk.claim()
     assert (again.id, again.cancel_reason) == (run.id, "take it back")
+
+
+def test_a_run_that_is_undone_already_is_left_alone(desk: Desk, sql: Outsider) -> None:
+    run = desk.started_and_claimed()
+    for kind in ("undo", "rollback"):
+        desk.done(SaveStep(run.id, run.attempt, StepRow(kind, "charge", kind, "done")))
+    desk.done(Attention(run.id, run.attempt, "{}"))
+    before = desk.row(run.id)
+    sql.cancel(run.id, "stop")
+    assert desk.row(run.id) == before
 
 
 def test_a_run_with_children_is_woken_to_cancel_them(desk: Desk, sql: Outsider) -> None:

@@ -8,7 +8,7 @@ import pytest
 from backroom.records.errors import RunNotFound
 from backroom.records.runs import StepRow
 from backroom.records.states import State
-from backroom.store.verbs import Attention, Cancel, Claim, SaveStep, Settle
+from backroom.store.verbs import Attention, Cancel, Claim, Park, SaveStep, Settle
 from tests.store.desk import HOUR, Desk, child, event, step, timer
 
 
@@ -124,6 +124,20 @@ def test_a_run_with_undos_is_woken_to_take_them_back(desk: Desk) -> None:
     again = desk.claim()
     assert (again.id, again.cancel_reason) == (run.id, "changed my mind")
     desk.done(Settle(again.id, again.attempt, State.CANCELLED))
+
+
+def test_a_run_that_is_undone_already_is_left_alone(desk: Desk) -> None:
+    run = desk.started_and_claimed()
+    desk.done(SaveStep(run.id, run.attempt, undo()))
+    desk.done(SaveStep(run.id, run.attempt, StepRow("rollback", "failed", "rollback", "done")))
+    desk.done(Park(run.id, run.attempt, (timer(HOUR),), backwards=True, timeless=True))
+    before = desk.row(run.id)
+    assert desk.do(Cancel(run.id, "stop")) is State.WAITING
+    assert desk.row(run.id) == before
+    desk.store.move_clock(HOUR)
+    again = desk.claim()
+    desk.done(Attention(again.id, again.attempt, "{}"))
+    assert desk.do(Cancel(run.id, "stop")) is State.NEEDS_ATTENTION
 
 
 def test_descendants_with_undos_are_woken_and_the_others_end(desk: Desk) -> None:

@@ -17,7 +17,7 @@ from backroom.store.verbs import (
     Erase,
     Progress,
     Prune,
-    RetryRun,
+    Revive,
     SaveStep,
     Settle,
 )
@@ -152,7 +152,7 @@ def test_an_erased_run_can_not_be_retried(desk: Desk, state: State) -> None:
     run_id = a_life_of("Ada", desk, state)
     erase(desk, run_id)
     before = dump(desk)
-    answer = desk.do(RetryRun(run_id))
+    answer = desk.do(Revive(run_id, desk.row(run_id).attempt))
     assert isinstance(answer, RunErased)
     assert answer.run_id == run_id
     assert dump(desk) == before

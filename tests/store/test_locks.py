@@ -13,7 +13,6 @@ from backroom.store.verbs import (
     Lock,
     Locked,
     Park,
-    RetryRun,
     SaveStep,
     Settle,
     Start,
@@ -105,7 +104,7 @@ def test_a_lock_is_held_while_its_run_is_parked_handed_back_or_set_aside(desk: D
     assert take(desk, a, "x") == HELD
     desk.done(Attention(a.id, a.attempt, "{}"))
     assert take(desk, b, "x") == IN_LINE
-    desk.done(RetryRun(a.id))
+    desk.revive(a.id)
     a = desk.claim()
     assert take(desk, a, "x") == HELD
     assert take(desk, b, "x") == IN_LINE

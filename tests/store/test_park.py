@@ -136,6 +136,16 @@ def test_a_released_run_that_nobody_has_claimed_can_not_be_parked(desk: Desk) ->
     assert desk.state(run.id) is State.READY
 
 
+def test_neither_deadline_nor_cancel_wakes_a_run_that_goes_backwards(desk: Desk) -> None:
+    run = desk.started_and_claimed(timeout_us=SECOND)
+    desk.do(Cancel(run.id, "stop"))
+    desk.done(Park(run.id, run.attempt, (timer(HOUR),), backwards=True, timeless=True))
+    assert not desk.claims().runs
+    assert desk.row(run.id).available_at == desk.reader.waits(run.id)[0].due_at
+    desk.store.move_clock(HOUR)
+    assert desk.claim().id == run.id
+
+
 def test_a_cancel_before_the_parking_is_told_at_the_next_claim(desk: Desk) -> None:
     run = desk.started_and_claimed()
     desk.do(Cancel(run.id, "stop"))

@@ -16,7 +16,6 @@ from backroom.store.verbs import (
     Pause,
     Resume,
     Retire,
-    RetryRun,
     Settle,
     Start,
 )
@@ -255,7 +254,7 @@ def test_a_retried_run_keeps_its_partition(desk: Desk) -> None:
     run = desk.claim()
     desk.done(Settle(run.id, run.attempt, State.FAILED, None, '{"kind": "E"}'))
     desk.start(partition="ada")
-    desk.done(RetryRun(run_id))
+    desk.revive(run_id)
     assert len(desk.claims().runs) == 1
 
 

@@ -25,7 +25,7 @@ from backroom.store.verbs import (
     Reschedule,
     Rescue,
     Retire,
-    RetryRun,
+    Revive,
     SaveStep,
     SaveWaits,
     Settle,
@@ -82,6 +82,14 @@ def cancel_running(desk: Desk) -> Verb:
     return Cancel(desk.started_and_claimed().id, "why")
 
 
+def revive(desk: Desk) -> Verb:
+    run = desk.started_and_claimed()
+    desk.emit(run.id, "go", event="event-1")
+    desk.done(SaveStep(run.id, run.attempt, step("go#1"), "event-1"))
+    desk.done(Settle(run.id, run.attempt, State.FAILED, error='{"kind": "E"}'))
+    return Revive(run.id, run.attempt, "rewound", "{}", ("go#1",), (step("rewind"),))
+
+
 def emit(desk: Desk) -> Verb:
     return Emit(desk.parked(event("go")).id, "event-1", "go", "{}")
 
@@ -114,8 +122,8 @@ CASES: dict[str, Case] = {
     "Emit": emit,
     "Cancel a waiting run": cancel_waiting,
     "Cancel a running run": cancel_running,
-    "RetryRun": lambda desk: RetryRun(desk.settled(State.FAILED)),
     "Erase": lambda desk: Erase((desk.settled(key="k"), desk.start()), AUDIT_ID, "Grace"),
+    "Revive": revive,
     "Reschedule": lambda desk: Reschedule(desk.start(timeout_us=HOUR), at=desk.now() + HOUR),
     "SaveStep": save_step,
     "SaveStep that gives locks back": gives_back,
@@ -192,7 +200,7 @@ def test_a_settle_is_known_again_after_its_run_was_retried(desk: Desk) -> None:
     run = desk.started_and_claimed()
     verb = Settle(run.id, run.attempt, State.FAILED, error="{}")
     desk.done(verb)
-    desk.done(RetryRun(run.id))
+    desk.revive(run.id)
     desk.claim()
     rows = desk.everything()
     desk.done(verb)

@@ -20,7 +20,6 @@ from backroom.store.verbs import (
     Progress,
     Renew,
     Rescue,
-    RetryRun,
     SaveStep,
     SaveWaits,
     Settle,
@@ -62,14 +61,14 @@ def test_no_write_of_a_worker_of_before_is_taken(desk: Desk, tmp_path: Path) -> 
     failed = desk.settled(State.FAILED)
     ready = desk.start()
     made = copy_of(desk.store, desk.database, tmp_path)
-    desk.done(RetryRun(failed))
+    desk.revive(failed)
     born_again = NewRun(desk.new_id(), "flow", parent_id=known.id)
     desk.do(Start(born_again))
     before = {run.id: run for run in desk.claims().runs} | {known.id: known}
     assert before.keys() == {known.id, failed, ready, born_again.id}
     bring_back(desk.store, desk.database, made)
     assert desk.do(Renew(("worker",), MINUTE)) == frozenset()
-    desk.done(RetryRun(failed))
+    desk.revive(failed)
     assert desk.do(Start(born_again)) == Started(born_again.id, True)
     for moment in ("before the next claim", "after it"):
         for run_id, old in before.items():

@@ -15,7 +15,6 @@ from backroom.store.verbs import (
     Reschedule,
     Rescue,
     Retire,
-    RetryRun,
     SaveStep,
 )
 from tests.store.desk import HOUR, Desk, step, timer
@@ -134,7 +133,7 @@ def test_a_person_who_retries_a_run_takes_the_suspicion_off(desk: Desk, aside: s
         die(desk, run)
     else:
         desk.done(Attention(run_id, run.attempt, "{}"))
-    desk.done(RetryRun(run_id))
+    desk.revive(run_id)
     again = desk.claim()
     assert (again.id, again.starts, again.priority) == (run_id, 1, 3)
 

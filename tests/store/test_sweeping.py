@@ -18,7 +18,7 @@ from backroom.store.verbs import (
     Progress,
     Prune,
     Reschedule,
-    RetryRun,
+    Revive,
     SaveStep,
     Settle,
     Start,
@@ -90,7 +90,7 @@ def test_an_expired_run_can_be_retried_by_a_person(desk: Desk) -> None:
     run_id = desk.start(expires_us=MINUTE)
     desk.store.move_clock(HOUR)
     desk.do(Expire())
-    desk.done(RetryRun(run_id))
+    desk.revive(run_id)
     assert desk.do(Expire()) == 0
     assert desk.claim().expires_at is None
 
@@ -308,7 +308,8 @@ def a_random_deed(desk: Desk, chance: random.Random) -> None:
             run = chance.choice(running)
             desk.do(SaveStep(run.id, run.attempt, step(f"work#{chance.randrange(9)}")))
         case "r" if known:
-            desk.do(RetryRun(chance.choice(known).id))
+            ended = chance.choice(known).id
+            desk.do(Revive(ended, desk.row(ended).attempt))
         case "f" if running:
             run = chance.choice(running)
             state = chance.choice([State.SUCCEEDED, State.SUCCEEDED, State.FAILED])

@@ -8,7 +8,7 @@ from backroom.engine.world import mapped_id
 from backroom.records.runs import Claimed, NewRun, WaitRow
 from backroom.records.states import State
 from backroom.rules.windows import bounds, is_mapped, window
-from backroom.store.verbs import Cancel, Park, RetryRun, SaveStep, Settle
+from backroom.store.verbs import Cancel, Park, SaveStep, Settle
 from tests.store.desk import Desk, event, step
 from tests.store.racing import in_parallel
 
@@ -122,7 +122,7 @@ def test_a_child_that_is_retried_is_waited_for_again(desk: Desk) -> None:
     family.park()
     one, two = desk.claims().runs
     desk.done(settle(one, State.FAILED))
-    desk.done(RetryRun(one.id))
+    desk.revive(one.id)
     desk.done(settle(two))
     assert family.state() is State.WAITING
     desk.done(settle(desk.claim()))

@@ -1,4 +1,4 @@
-"""`cancel`, `retry`, `reschedule` and `emit`: acting on runs, without the application's code."""
+"""`cancel`, `reschedule` and `emit`: acting on runs, without the application's code."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from backroom.cli.opening import database_options, impatient, opened
 from backroom.cli.payloads import moment, parsed, seconds
 from backroom.records.states import FINAL, State
 
-__all__ = ["cancel_command", "emit_command", "reschedule_command", "retry_command"]
+__all__ = ["cancel_command", "emit_command", "reschedule_command"]
 
 
 @click.command("cancel", short_help="Cancel runs.")
@@ -26,19 +26,10 @@ def cancel_command(
                 click.echo(f"{run_id} is cancelled.")
             elif state in FINAL:
                 click.echo(f"{run_id} had ended already: {state}.")
+            elif state is State.NEEDS_ATTENTION:
+                click.echo(f"{run_id} is being undone already, and waits for a person to retry it.")
             else:
                 click.echo(f"{run_id} is asked to stop.")
-
-
-@click.command("retry", short_help="Take failed runs up again.")
-@click.argument("run_ids", metavar="RUN...", nargs=-1, required=True)
-@database_options
-def retry_command(run_ids: tuple[str, ...], database: str | None, app: str | None) -> None:
-    """Take failed, cancelled or set-aside runs up again from where they failed."""
-    with opened(database, app) as backroom:
-        for run_id in run_ids:
-            impatient(backroom).run(run_id).retry().wait()
-            click.echo(f"{run_id} is ready again.")
 
 
 @click.command("reschedule", short_help="Move runs to another time.")

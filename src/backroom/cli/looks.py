@@ -19,6 +19,8 @@ from backroom.cli.printing import (
     took,
 )
 from backroom.flows.failures import read
+from backroom.flows.recovery import Undo, undos_of
+from backroom.flows.rewinding import is_own
 from backroom.records.errors import RunNotFound
 from backroom.records.runs import AttemptRow, Mail, RunRow, StepRow, WaitRow, served_as
 from backroom.records.states import State
@@ -168,6 +170,10 @@ def seen_as_json(seen: Seen) -> dict[str, Any]:
             }
             for step in seen.steps
         ],
+        "undos": [
+            {"step": u.step, "state": u.state, "note": u.note, "by": u.by, "error": u.error}
+            for u in undos_of(seen.steps)
+        ],
         "waits": [
             {"address": w.address, "kind": w.kind, "name": w.name, "due_at": iso(w.due_at)}
             for w in seen.waits
@@ -224,14 +230,18 @@ def print_seen(seen: Seen) -> None:
     payload("Result", run.result)
     if run.error is not None:
         print_error("Error", run.error)
-    if seen.steps:
+    own = [step for step in seen.steps if is_own(step)]
+    if own:
         section("Steps")
         print_table(["step", "kind", "state", "tries", "took", "result"],
-            [step_row(step) for step in by_time(seen.steps)], last="result",
+            [step_row(step) for step in by_time(own)], last="result",
         )  # fmt: skip
+    if undos := undos_of(seen.steps):
+        section("Undos, in the order in which they run")
+        print_table(["step", "state", "note"], [undo_row(undo) for undo in undos], last="note")
     for step in seen.steps:
         if step.error is not None and not is_told(step.error, run.error):
-            print_error(f"Error of step {step.address}", step.error)
+            print_error(f"Error of {named(step)}", step.error)
     if seen.waits:
         section("Waits")
         print_table(["for", "name", "due"],
@@ -249,9 +259,9 @@ def print_seen(seen: Seen) -> None:
             [[child.id, child.flow, styled(child.state)] for child in seen.children],
         )  # fmt: skip
     if seen.attempts:
-        section("Attempts that ended otherwise than well")
-        print_table(["attempt", "outcome", "ended", "after", "error"],
-            [attempt_row(attempt, now) for attempt in seen.attempts], last="error",
+        section("Attempts that ended otherwise than well, and what was done about it")
+        print_table(["attempt", "outcome", "ended", "after", "remark"],
+            [attempt_row(attempt, now) for attempt in seen.attempts], last="remark",
         )  # fmt: skip
 
 
@@ -274,6 +284,13 @@ def print_error(title: str, text: str) -> None:
         click.echo(f"  {line}")
 
 
+def named(step: StepRow) -> str:
+    undone = step.address.removeprefix("undo ")
+    if undone == step.address:
+        return f"step {step.address}"
+    return f"undoing {undone.removesuffix(':done')}"
+
+
 def is_told(step_error: str, run_error: str | None) -> bool:
     """Whether the run's error has the step's in it, as its cause."""
     last_line = str(read(step_error)["traceback"]).rstrip().rpartition("\n")[2]
@@ -289,6 +306,11 @@ def step_row(step: StepRow) -> list[str]:
     error = read(step.error) if step.error is not None else None
     told = compact(step.result) if error is None else f"{error['kind']}: {error['message']}"
     return [step.address, step.kind, step.state, str(step.tries), length, one_line(told)]
+
+
+def undo_row(undo: Undo) -> list[str]:
+    by = f" ({undo.by})" if undo.by else ""
+    return [undo.step, undo.state.replace("_", " "), one_line(undo.error or f"{undo.note}{by}")]
 
 
 def attempt_row(attempt: AttemptRow, now: int) -> list[str]:

@@ -94,8 +94,8 @@ def ending_verb(run: Claimed, outcome: Outcome) -> Fenced | None:
         case Cancelled(reason):
             error = json.dumps({"kind": "Cancelled", "message": reason}, ensure_ascii=False)
             return Settle(run.id, run.attempt, State.CANCELLED, error=error)
-        case Parked(waits, steps):
-            return Park(run.id, run.attempt, waits, steps)
+        case Parked(waits, steps, backwards, timeless):
+            return Park(run.id, run.attempt, waits, steps, backwards, timeless)
         case TryAgain(delay_us, error):
             return Again(run.id, run.attempt, delay_us, error)
         case NeedsAttention(error):

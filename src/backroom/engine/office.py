@@ -24,7 +24,7 @@ from backroom.store.verbs import (
     Emit,
     Reschedule,
     Resume,
-    RetryRun,
+    Revive,
     SaveStep,
     Settle,
     Start,
@@ -37,7 +37,7 @@ T = TypeVar("T")
 log = logging.getLogger("backroom")
 
 # What may make work for a worker: after these the doorbell is rung.
-_RINGING = (Start, Emit, Cancel, RetryRun, Reschedule, Declare, Resume)
+_RINGING = (Start, Emit, Cancel, Revive, Reschedule, Declare, Resume)
 
 
 class Office:

@@ -342,7 +342,7 @@ class _KeptWalker(_Walker[T]):
 
     def _next(self) -> Protocol_[list[T]]:
         self.leave()
-        self.context.check()
+        self.context.check_forward()
         if self.number is None:
             kept = kept_row(self.context, self.address, "cursor")
             if kept is not None:

@@ -29,16 +29,19 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import replace
+from itertools import count
 from typing import Any, NoReturn
 
 from backroom.engine.handler import Desk
 from backroom.flows.executors import Executors, Ongoing
 from backroom.flows.failures import as_json, read
-from backroom.flows.scope import here
+from backroom.flows.rewinding import REWIND, rounds
+from backroom.flows.scope import FlowScope, current, here
+from backroom.flows.undo import last_number
 from backroom.records import limits
 from backroom.records.errors import CodeMismatch, LeaseLost, Refused, StoreError
 from backroom.records.outcome import (
@@ -136,6 +139,10 @@ class RunContext:
         self._passed: dict[str, StepRow] = {}  # timers that are over, not yet kept as such
         self._functions: dict[str, Callable[..., Any]] = {}
         self.overdue: dict[str, threading.Thread] = {}  # bodies that outlived their time-out
+        self.undo_numbers = count(1 + last_number(claimed.steps))
+        self._rounds: dict[str, int] = rounds(self.kept.get(REWIND))
+        self._at_work = 0  # steps with an undo that are under way
+        self._rest: asyncio.Future[None] | None = None  # resolved when there are none
 
     # --- time and checks
 
@@ -147,6 +154,22 @@ class RunContext:
         """Leave the flow if its ending is decided."""
         if self.ending is not None:
             self.unwind()
+
+    def check_forward(self) -> None:
+        """The same for a call that the flow makes: from what is left of a flow that is over, none
+        gets through while its undos are under way."""
+        if self.ending is not None or self._is_stray():
+            self.unwind()
+
+    def _is_stray(self) -> bool:
+        """Whether this is a task or thread that a flow has left behind, and not the undoing."""
+        return self._shielded and isinstance(current.get(), FlowScope)
+
+    def stamped(self, address: str) -> str:
+        """The address that keys and ids are made from. Where a person has rewound the run, what is
+        done again isn't a repetition of what was done before."""
+        again = self._rounds.get(address)
+        return address if again is None else f"{address}@{again}"
 
     def room_for(self, address: str) -> None:
         """Refuse one checkpoint too many. What is kept is found again, limit or not."""
@@ -203,12 +226,14 @@ class RunContext:
         for row in self._passed.values():
             self.desk.post(self.saving(row))
 
-    def forget_failures(self) -> None:
-        """The flow will be tried again: steps that failed get all their tries anew, and locks that
-        an error has taken from it are asked for again."""
+    def forget_failures(self, failed: Sequence[str]) -> None:
+        """The flow will be tried again: the steps it failed of get all their tries anew, and locks
+        that the error has taken from it are asked for again. Where it isn't known which they were,
+        that goes for all that failed."""
         for row in list(self.kept.values()):
             killer = read(row.error).get("deaths", 0) >= limits.DEATHS
-            if row.kind in ("step", "lock") and row.state == "failed" and not killer:
+            wanted = row.kind in ("step", "lock") and (not failed or row.address in failed)
+            if wanted and row.state == "failed" and not killer:
                 self.desk.post(self.saving(replace(row, state="trying", tries=0)))
 
     def not_kept(self, error: LeaseLost | StoreError) -> NoReturn:
@@ -250,8 +275,40 @@ class RunContext:
         self.end(NeedsAttention(as_json(error)))
         raise error
 
+    # --- undoing
+
+    @contextmanager
+    def at_work(self) -> Iterator[None]:
+        """A step with an undo is under way, in whatever task or thread."""
+        with self._lock:
+            over = self.ending is not None or self._shielded
+            self._at_work += not over
+        if over:
+            self.unwind()
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._at_work -= 1
+                rest = self._rest if not self._at_work else None
+            if rest is not None:
+                with suppress(RuntimeError):  # the worker's loop has been closed
+                    rest.get_loop().call_soon_threadsafe(resolve, rest)
+
+    async def at_rest(self) -> None:
+        """Wait until no step that can be undone is under way: what a flow has left behind in tasks
+        and threads of its own is told to leave, but a body in a thread can't be stopped."""
+        with self._lock:
+            if self._at_work:
+                self._rest = asyncio.get_running_loop().create_future()
+        if self._rest is not None:
+            await self._rest
+        for address, thread in list(self.overdue.items()):
+            if f"undo {address}" in self.kept:
+                await ended(thread)
+
     def begin_undoing(self) -> None:
-        """The flow is over; its undos begin, as a single leaf that no cancel reaches."""
+        """The flow is at rest; its undos begin, as a single leaf that no cancel reaches."""
         self._begin_anew(Failed, Cancelled, shielded=True)
 
     def begin_alternative(self, failure: str) -> None:
@@ -272,19 +329,23 @@ class RunContext:
 
     def fork(self, branches: int) -> None:
         """A gather opens: its branches are leaves in place of the one that opened it."""
+        if self._is_stray():
+            return
         with self._lock:
             self._busy += branches - 1
 
     def branch_ended(self, remaining: int) -> None:
         """One branch is done. The last one hands its place back to the leaf that opened the
         gather."""
-        if remaining:
+        if remaining and not self._is_stray():
             with self._lock:
                 self._busy -= 1
             self._park_if_idle()
 
     def enter(self, blocked: Blocked) -> None:
         """A leaf enters a wait. Parks the run if it was the last busy one."""
+        if self._is_stray():
+            self.unwind()
         with self._lock:
             self._busy -= 1
             self._blocked.append(blocked)
@@ -308,17 +369,18 @@ class RunContext:
         if thread is None or not thread.is_alive():
             return
         self.fork(2)
+        undoing = self._shielded
 
         def watch() -> None:
             thread.join()
-            self.branch_ended(1)
+            if undoing == self._shielded:
+                self.branch_ended(1)
 
         threading.Thread(target=watch, name="backroom-overdue", daemon=True).start()
 
     def leave(self) -> None:
         """The leaf goes on; `news` has counted it as busy again already."""
-        if self.ending is not None:
-            self.unwind()
+        self.check_forward()
 
     def _record(self, blocked: Blocked) -> None:
         """The wait stays in memory: note when it began, so that a crash doesn't start it anew."""
@@ -354,7 +416,10 @@ class RunContext:
                 return
             rows = {row.address: row for leaf in self._blocked for row in leaf.rows}
             # Decided under the lock: a leaf that news woke after this sees it and unwinds.
-            self.ending = Parked(tuple(rows.values()), tuple(self._passed.values()))
+            passed = tuple(self._passed.values())
+            over = self._shielded or self.failure is not None
+            waits = tuple(rows.values())
+            self.ending = Parked(waits, passed, backwards=self._shielded, timeless=over)
         self.end(self.ending)
 
     def news(
@@ -437,3 +502,22 @@ class RunContext:
                 f"other run of this worker. Write `await asyncio.to_thread({name}, ...)`, or "
                 "make it `async def`."
             )
+
+
+def resolve(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)
+
+
+async def ended(thread: threading.Thread) -> None:
+    """Wait for the end of a thread, without a thread that the program's end would wait for."""
+    loop = asyncio.get_running_loop()
+    future: asyncio.Future[None] = loop.create_future()
+
+    def watch() -> None:
+        thread.join()
+        with suppress(RuntimeError):  # the worker's loop has been closed
+            loop.call_soon_threadsafe(resolve, future)
+
+    threading.Thread(target=watch, name="backroom-overdue", daemon=True).start()
+    await future

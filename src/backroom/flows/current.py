@@ -24,7 +24,8 @@ class CurrentRun:
     attempt   the number of this attempt, from 1; every claim counts, also after a wait
     key       the key it was started with
     step_key  inside a step: the same on every try and after every crash, different for every
-              call of every run. Hand it to the other side as its idempotency key. Else None
+              call of every run, and a new one after a person has rewound the run to before it.
+              Hand it to the other side as its idempotency key. Else None
     tries     inside a step: which try this is, from 1; else 0
     failure   inside a flow's alternative: why the run has failed, in short; else None
     """
@@ -48,7 +49,8 @@ def current_run() -> CurrentRun:
     step_key = None
     tries = 0
     if isinstance(scope, StepScope):
-        step_key = blake2b(f"{run.id}/{scope.address}".encode(), digest_size=16).hexdigest()
+        place = scope.context.stamped(scope.address)
+        step_key = blake2b(f"{run.id}/{place}".encode(), digest_size=16).hexdigest()
         tries = scope.tries
     flow, _, version = run.flow.partition("@")
     return CurrentRun(

@@ -32,6 +32,7 @@ __all__ = [
     "Save",
     "drive",
     "drive_in_thread",
+    "in_own_thread",
 ]
 
 T = TypeVar("T")
@@ -85,6 +86,39 @@ def drive_in_thread(context: RunContext, protocol: Protocol_[T]) -> T:
     except StopIteration as end:
         result: T = end.value
         return result
+
+
+async def in_own_thread(body: Callable[[], Any], name: str) -> Any:
+    """Run a blocking function in a daemon thread. A pool would make flows that wait for each other
+    wait for its threads; and a thread that never returns must not keep the process alive."""
+    loop = asyncio.get_running_loop()
+    future: asyncio.Future[Any] = loop.create_future()
+    inside = copy_context()
+
+    def resolve(value: Any, error: BaseException | None) -> None:
+        if future.done():
+            return
+        if error is None:
+            future.set_result(value)
+        else:
+            future.set_exception(error)
+
+    def run() -> None:
+        value: Any = None
+        error: BaseException | None = None
+        try:
+            value = inside.run(body)
+        except StopIteration as stop:  # a future can't carry it
+            error = RuntimeError(f"the flow raised {stop!r}")
+        except BaseException as raised:
+            error = raised
+        try:
+            loop.call_soon_threadsafe(resolve, value, error)
+        except RuntimeError:  # the loop is closed: the worker has stopped without us
+            return
+
+    threading.Thread(target=run, name=f"backroom-{name}", daemon=True).start()
+    return await future
 
 
 class Save:

@@ -80,7 +80,7 @@ class InvokeElsewhere:
         ongoing.begin(
             lambda line: errand(
                 invoke.function, invoke.args, invoke.kwargs, name=invoke.name, run=run,
-                address=invoke.address, tries=invoke.tries, line=line,
+                address=context.stamped(invoke.address), tries=invoke.tries, line=line,
             ),
             report,
         )  # fmt: skip

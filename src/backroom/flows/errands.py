@@ -137,6 +137,10 @@ class Away:
     desk: Any
     failure: str | None = None
 
+    def stamped(self, address: str) -> str:
+        """The errand's address has its stamp already."""
+        return address
+
 
 class _AwayScope(StepScope):
     """The inside of a step in another process, which may know another database, or none."""

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import json
 import traceback
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, TypeVar
 
 from backroom.records import limits
 from backroom.records.errors import ProcessDied, RunCancelled, RunFailed, StepFailed, kind_of
 from backroom.records.runs import RunRow, StepRow
 from backroom.records.states import State
 
-__all__ = ["as_json", "ended_badly", "failed_step", "read"]
+__all__ = ["as_json", "behind", "beside", "ended_badly", "failed_step", "kept_at", "passed", "read"]
+
+E = TypeVar("E", bound=BaseException)
 
 
-def as_json(error: BaseException) -> str:
+def as_json(error: BaseException, failed: Sequence[str] | None = None) -> str:
+    """`failed`: the addresses of the failures that made a run fail, where that is known."""
     trace = "".join(traceback.format_exception(error))
     kept: dict[str, Any] = {
         "kind": kind_of(type(error)),
@@ -23,6 +27,8 @@ def as_json(error: BaseException) -> str:
     }
     if isinstance(error, ProcessDied):
         kept["deaths"] = error.deaths
+    if failed is not None:
+        kept["failed"] = list(failed)
     return json.dumps(kept)
 
 
@@ -38,7 +44,53 @@ def read(text: str | None) -> dict[str, Any]:
 
 def failed_step(row: StepRow) -> StepFailed:
     error = read(row.error)
-    return StepFailed(row.name, error["kind"], error["message"], row.tries)
+    failed = StepFailed(row.name, error["kind"], error["message"], row.tries)
+    return kept_at(failed, row.address)
+
+
+def kept_at(error: E, address: str) -> E:
+    """Note where the failure is kept that an error tells of."""
+    vars(error)["_kept_at"] = address
+    return error
+
+
+def beside(error: BaseException, others: Sequence[BaseException]) -> None:
+    """Note errors that nobody will see, since this one is raised for all of them."""
+    vars(error)["_beside"] = others
+
+
+def passed(error: BaseException, address: str) -> None:
+    """Note where a block was left by this error, which is to be entered anew if it is tried
+    again."""
+    vars(error).setdefault("_passed", []).append(address)
+
+
+def behind(error: BaseException) -> list[str]:
+    """Where the failures are kept that an error comes from.
+
+    A failure that the flow has dealt with isn't among them: it is a result like any other, and
+    trying it again could lead the flow down another path than the one it has gone.
+    """
+    found: dict[str, None] = {}
+    seen: set[int] = set()
+    left: list[BaseException] = [error]
+    while left:
+        one = left.pop()
+        if id(one) in seen:
+            continue
+        seen.add(id(one))
+        left.extend(vars(one).get("_beside", ()))
+        found.update(dict.fromkeys(vars(one).get("_passed", ())))
+        if isinstance(one, BaseExceptionGroup):
+            left.extend(one.exceptions)
+        address = vars(one).get("_kept_at")
+        if address is not None:
+            found[address] = None  # whatever was being handled when it was raised is no cause
+        elif one.__cause__ is not None:
+            left.append(one.__cause__)
+        elif one.__context__ is not None and not one.__suppress_context__:
+            left.append(one.__context__)
+    return list(found)
 
 
 def ended_badly(run: RunRow) -> RunFailed | RunCancelled:

@@ -171,10 +171,11 @@ class _Declared(Generic[P, R]):
     ) -> Protocol_[R]:
         """Start a child run and wait for its result. Begins when driven; addresses are taken
         now."""
+        context = scope.context
         address = start_address(scope, self.spec, self._options)
         new = self._starter.new_run(
             self.spec, self._options, args, kwargs,
-            run_id=derived_id(scope.context.run.id, address), parent=scope.context,
+            run_id=derived_id(context.run.id, context.stamped(address)), parent=context,
         )  # fmt: skip
         wait = ChildWait[R](
             scope, new.id, self.spec.name, self.spec.signature.output, former=self.spec.aliases

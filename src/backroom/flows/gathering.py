@@ -14,6 +14,7 @@ from contextvars import copy_context
 from typing import Any, TypeVar, overload
 
 from backroom.flows.context import RunContext, Unwind
+from backroom.flows.failures import beside
 from backroom.flows.pending import Pending
 from backroom.flows.scope import FlowScope, current, flow_scope, here
 from backroom.records.errors import NotInFlow, Refused
@@ -87,6 +88,9 @@ class Gathering(Pending[Any]):
                 if not task.cancelled():
                     task.exception()  # seen: no complaint about it later
         context.check()
+        errors = [error for task in tasks if (error := _error_of(task)) is not None]
+        if errors:
+            beside(errors[0], errors[1:])
         return tuple(task.result() for task in tasks)
 
     def _in_threads(self) -> tuple[Any, ...]:
@@ -126,9 +130,10 @@ class Gathering(Pending[Any]):
         for thread in threads:
             thread.join()
         context.check()
-        for _value, error in outcomes:
-            if error is not None and not isinstance(error, Unwind):
-                raise error
+        errors = [error for _, error in outcomes if not isinstance(error, Unwind | None)]
+        if errors:
+            beside(errors[0], errors[1:])
+            raise errors[0]
         return tuple(value for value, _error in outcomes)
 
 
@@ -153,6 +158,10 @@ class _Countdown:
             left, self._left = self._left, 0
         if left:
             self._context.fork(2 - left)
+
+
+def _error_of(task: asyncio.Task[Any]) -> BaseException | None:
+    return None if task.cancelled() else task.exception()
 
 
 async def _branch(branch: Branch[Any], count: _Countdown) -> Any:

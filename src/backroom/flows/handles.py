@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from backroom.flows.codec import Codec, decode_plain
 from backroom.flows.failures import ended_badly, read
 from backroom.flows.pending import Joining, Pending, Promise
+from backroom.flows.recovery import Decision, Undo, mark_undone, retry, rewind
+from backroom.flows.rewinding import Rewind
 from backroom.flows.scope import flow_scope
 from backroom.flows.waits import ChildWait
 from backroom.records.errors import RunErased, RunNotFound
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["Run", "Status"]
 
 R = TypeVar("R")
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,10 +160,36 @@ class Run(Pending["Run[R]"], Generic[R]):
             self._starter.why(self.id, self._started), lambda told: told, what="Asking why"
         )
 
-    def retry(self) -> Pending[None]:
-        """Take a failed, cancelled or needs_attention run up again from where it failed: finished
-        steps stay, the failed one runs again. Refused for a run in another state."""
-        return Promise(self._starter.retry(self.id, self._started), lambda _: None, what="Retrying")
+    def retry(self, *, by: str = "") -> Pending[None]:
+        """Take a failed, cancelled or needs_attention run up again from where it stopped: finished
+        steps stay, the failed one runs again; what was being undone goes on being undone.
+
+        Refused for a run in another state, and for one that has been undone: start a new one, or
+        rewind it. `by`: who, kept in the run's history.
+        """
+        return self._recovering(retry(by), "Retrying")
+
+    def rewind(self, to: str, *, by: str = "", dry_run: bool = False) -> Pending[Rewind]:
+        """Take an ended or needs_attention run up again from an earlier checkpoint, given by its
+        address: that one goes, with all that began after it, and is done again. Answers what that
+        means; `dry_run`: only that. Refused where it can't be right; the message says why."""
+        return self._recovering(rewind(to, by, dry_run=dry_run), "Rewinding")
+
+    def mark_undone(self, *steps: str, note: str, by: str = "") -> Pending[None]:
+        """Say that these steps, whose undos have failed, have been undone by hand. The note says
+        how. The run goes on with what is still open."""
+        return self._recovering(mark_undone(steps, note, by), "Marking as undone")
+
+    def undos(self) -> Pending[list[Undo]]:
+        """What is registered to be undone if the run fails, and how it stands with each: the one
+        that is undone first comes first."""
+        return Promise(
+            self._starter.undos(self.id, self._started), lambda told: told, what="Asking for undos"
+        )
+
+    def _recovering(self, decide: Decision[T], what: str) -> Pending[T]:
+        told = self._starter.recover(self.id, self._started, decide)
+        return Promise(told, lambda answer: answer, what=what)
 
     def reschedule(
         self, *, delay: float | timedelta | None = None, at: datetime | None = None

@@ -24,7 +24,7 @@ from types import TracebackType
 
 from backroom.flows.context import Blocked, RunContext
 from backroom.flows.effects import Block, Protocol_, Save, drive, drive_in_thread
-from backroom.flows.failures import as_json
+from backroom.flows.failures import as_json, kept_at, passed
 from backroom.flows.replay import kept_row
 from backroom.flows.scope import flow_scope
 from backroom.flows.steps import check_key
@@ -75,6 +75,8 @@ class Locking:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        if error is not None:
+            passed(error, self._address)
         if self._gives_back():
             await drive(self._context, self._give_back(error))
 
@@ -88,6 +90,8 @@ class Locking:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        if error is not None:
+            passed(error, self._address)
         if self._gives_back():
             drive_in_thread(self._context, self._give_back(error))
 
@@ -106,7 +110,7 @@ class Locking:
             )
         if row is not None and row.state != "trying":
             if row.error is not None:
-                raise Deadlock(self._label(), tuple(kept["circle"]))
+                raise kept_at(Deadlock(self._label(), tuple(kept["circle"])), self._address)
             return False
         run = context.run
         while True:
@@ -116,7 +120,7 @@ class Locking:
             if answer.held:
                 return True
             if answer.circle:
-                error = Deadlock(self._label(), answer.circle)
+                error = kept_at(Deadlock(self._label(), answer.circle), self._address)
                 yield Save(context.saving(self._row("failed", answer.circle, as_json(error))))
                 raise error
             wait = WaitRow(self._address, "lock", self._label())

@@ -160,7 +160,7 @@ class Mapping(Pending["Mapped[R]"]):
         return runs
 
     def _id(self, index: int) -> str:
-        return mapped_id(self._context.run.id, self.address, index)
+        return mapped_id(self._context.run.id, self._context.stamped(self.address), index)
 
     def _until_over(self, runs: Sequence[NewRun], *, look_first: bool) -> Protocol_[None]:
         """Wait until no run of the window is live, and count how they have ended."""
@@ -312,7 +312,7 @@ class Mapped(Generic[R]):
         return self._made([row for row in rows if row.state is not State.SUCCEEDED], strangers)
 
     def _id(self, index: int) -> str:
-        return mapped_id(self._context.run.id, self._address, index)
+        return mapped_id(self._context.run.id, self._context.stamped(self._address), index)
 
     def _strangers(self, first: int, last: int) -> dict[str, list[int]]:
         """Indexes by the run of somebody else that stands in for them."""

@@ -10,13 +10,13 @@ import asyncio
 import inspect
 import threading
 from collections.abc import Callable, Collection, Mapping, Sequence
-from contextvars import copy_context
 from typing import Any
 
 from backroom.engine.handler import Desk, Performance
 from backroom.flows.context import RunContext, Unwind, ending_for
+from backroom.flows.effects import in_own_thread
 from backroom.flows.executors import Executors
-from backroom.flows.failures import as_json, read
+from backroom.flows.failures import as_json, behind, read
 from backroom.flows.flow import FlowSpec
 from backroom.flows.scope import FlowScope, current
 from backroom.flows.undo import ALTERNATIVE, has_undos, keep_ending, kept_ending, roll_back
@@ -28,7 +28,15 @@ from backroom.records.errors import (
     StoreError,
     TimedOut,
 )
-from backroom.records.outcome import Cancelled, Failed, NeedsAttention, Outcome, Succeeded, TryAgain
+from backroom.records.outcome import (
+    Cancelled,
+    Failed,
+    HandedBack,
+    NeedsAttention,
+    Outcome,
+    Succeeded,
+    TryAgain,
+)
 from backroom.records.runs import Claimed, Mail, RunRow
 from backroom.rules.retry import delay_us
 
@@ -71,20 +79,14 @@ class FlowPerformance:
 
     async def perform(self) -> Outcome:
         context = self._context
-        try:
-            arguments = self._spec.signature.decode(context.run.input)
-        except BackroomError as error:
-            return NeedsAttention(as_json(error))
-        except Exception as error:  # an author's validator may raise anything
-            return NeedsAttention(as_json(InvalidInput(f"The input can't be read: {error!r}")))
-        outcome = await self._perform_flow(arguments)
+        outcome = await self._perform_flow()
         if isinstance(outcome, Failed) and self._spec.otherwise is not None:
-            outcome = await self._perform_alternative(arguments, outcome)
+            outcome = await self._perform_alternative(outcome)
         if isinstance(outcome, Failed | Cancelled | NeedsAttention):
             context.keep_passed()
         return outcome
 
-    async def _perform_flow(self, arguments: dict[str, Any]) -> Outcome:
+    async def _perform_flow(self) -> Outcome:
         context = self._context
         outcome: Outcome | None = kept_ending(context)
         if outcome is not None and ALTERNATIVE in context.kept:
@@ -96,12 +98,12 @@ class FlowPerformance:
         if outcome is None:
             outcome = self._watch_deadline()
         if outcome is None:
-            outcome = await self._call(self._spec.function, arguments)
+            outcome = await self._call(self._spec.function)
         if isinstance(outcome, Failed | Cancelled) and has_undos(context):
             outcome = await self._undo(outcome)
         return outcome
 
-    async def _perform_alternative(self, arguments: dict[str, Any], failed: Failed) -> Outcome:
+    async def _perform_alternative(self, failed: Failed) -> Outcome:
         """The flow has failed for good, and is undone: what the author says shall happen then."""
         context, function = self._context, self._spec.otherwise
         assert function is not None
@@ -112,11 +114,9 @@ class FlowPerformance:
             error = read(failed.error)
             context.begin_alternative(f"{error['kind']}: {error['message']}")
             marked = await self._keep_ending(failed, begins=True)
-            outcome = marked or await self._call(function, arguments, f"{ALTERNATIVE}/")
+            outcome = marked or await self._call(function, f"{ALTERNATIVE}/")
         if isinstance(outcome, Failed | Cancelled) and has_undos(context):
-            context.begin_undoing()
-            marked = await self._keep_ending(outcome, begins=False)
-            outcome = marked or await self._undo(outcome)
+            outcome = await self._undo(outcome, alternative=True)
         return outcome
 
     async def _keep_ending(self, ending: Failed | Cancelled, *, begins: bool) -> Outcome | None:
@@ -132,13 +132,14 @@ class FlowPerformance:
             return context.ending or NeedsAttention(as_json(error))
         return None
 
-    async def _call(
-        self, function: Callable[..., Any], arguments: dict[str, Any], path: str = ""
-    ) -> Outcome:
+    async def _call(self, function: Callable[..., Any], path: str = "") -> Outcome:
         """Run the author's function; whatever it does becomes an outcome. `path`: where the
         addresses of its calls begin."""
         context = self._context
         try:
+            arguments = self._arguments()
+            if isinstance(arguments, NeedsAttention):
+                return arguments
             if inspect.iscoroutinefunction(function):
                 value = await self._in_task(function, arguments, path)
             else:
@@ -153,7 +154,7 @@ class FlowPerformance:
         except StoreError as error:  # of a look at another run, say
             return context.ending or ending_for(error)
         except Exception as error:
-            return context.ending or (Failed(as_json(error)) if path else self._failed(error))
+            return context.ending or self._failed(error, may_retry=not path)
         except (
             BaseExceptionGroup,
             SystemExit,
@@ -163,18 +164,38 @@ class FlowPerformance:
             if self._deadline is not None:
                 self._deadline.cancel()
 
-    async def _undo(self, outcome: Failed | Cancelled) -> Outcome:
-        context = self._context
+    def _arguments(self) -> dict[str, Any] | NeedsAttention:
         try:
-            task = self._enter_task()
+            return self._spec.signature.decode(self._context.run.input)
+        except BackroomError as error:
+            return NeedsAttention(as_json(error))
+        except Exception as error:  # an author's validator may raise anything
+            return NeedsAttention(as_json(InvalidInput(f"The input can't be read: {error!r}")))
+
+    async def _undo(self, outcome: Failed | Cancelled, *, alternative: bool = False) -> Outcome:
+        context = self._context
+        context.end(outcome)
+        scope = current.set(None)  # what has the flow's own scope from now on is a stray
+        task = self._enter_task()
+        try:
             try:
-                return await roll_back(context, outcome)
-            finally:
-                self._leave_task(task)
-        except asyncio.CancelledError as error:  # parked between two tries, handed back, or lost
+                await context.at_rest()
+            except asyncio.CancelledError:
+                return HandedBack()
+            if alternative:
+                context.begin_undoing()
+                marked = await self._keep_ending(outcome, begins=False)
+                if marked is not None:
+                    return marked
+            return await roll_back(context, outcome)
+        except (asyncio.CancelledError, Unwind) as error:
+            # Parked between two tries, handed back, or lost.
             return context.ending or NeedsAttention(as_json(error))
         except Exception as error:
             return context.ending or NeedsAttention(as_json(error))
+        finally:
+            self._leave_task(task)
+            current.reset(scope)
 
     async def _in_task(
         self, function: Callable[..., Any], arguments: dict[str, Any], path: str
@@ -209,16 +230,17 @@ class FlowPerformance:
             current.set(scope)
             return function(**arguments)
 
-        return await _in_own_thread(body, self._spec.name)
+        return await in_own_thread(body, self._spec.name)
 
-    def _failed(self, error: Exception) -> Outcome:
+    def _failed(self, error: Exception, *, may_retry: bool) -> Outcome:
+        failed = behind(error)
         tries = self._context.run.failures + 1
         retry = self._spec.retry
-        if not isinstance(error, Rollback) and retry.allows(error, tries):
+        if may_retry and not isinstance(error, Rollback) and retry.allows(error, tries):
             pause = delay_us(retry, tries, self._context.desk.world.chance())
-            self._context.forget_failures()
+            self._context.forget_failures(failed)
             return TryAgain(pause, as_json(error))
-        return Failed(as_json(error))
+        return Failed(as_json(error, failed or None))
 
     def _watch_deadline(self) -> Failed | None:
         """See to it that the run ends at its deadline; its failure if that has passed already."""
@@ -230,7 +252,7 @@ class FlowPerformance:
             f"Run {run.id} took longer than its time-out. Give it more time with timeout=, or find "
             "out in its steps where the time goes."
         )
-        failed = Failed(as_json(error))
+        failed = Failed(as_json(error, ()))
         if not left:
             return failed
         loop = asyncio.get_running_loop()
@@ -263,36 +285,3 @@ class FlowPerformance:
 def is_late(run: Claimed) -> bool:
     """Whether it was to begin earlier than now or not at all."""
     return run.attempt == 1 and run.expires_at is not None and run.expires_at <= run.now
-
-
-async def _in_own_thread(body: Callable[[], Any], name: str) -> Any:
-    """Run a blocking function in a daemon thread. A pool would make flows that wait for each other
-    wait for its threads; and a thread that never returns must not keep the process alive."""
-    loop = asyncio.get_running_loop()
-    future: asyncio.Future[Any] = loop.create_future()
-    inside = copy_context()
-
-    def resolve(value: Any, error: BaseException | None) -> None:
-        if future.done():
-            return
-        if error is None:
-            future.set_result(value)
-        else:
-            future.set_exception(error)
-
-    def run() -> None:
-        value: Any = None
-        error: BaseException | None = None
-        try:
-            value = inside.run(body)
-        except StopIteration as stop:  # a future can't carry it
-            error = RuntimeError(f"the flow raised {stop!r}")
-        except BaseException as raised:
-            error = raised
-        try:
-            loop.call_soon_threadsafe(resolve, value, error)
-        except RuntimeError:  # the loop is closed: the worker has stopped without us
-            return
-
-    threading.Thread(target=run, name=f"backroom-{name}", daemon=True).start()
-    return await future

@@ -32,7 +32,7 @@ from typing import TYPE_CHECKING, Any
 from backroom.flows.context import Blocked, RunContext
 from backroom.flows.effects import Block, Effect, InTransaction, Protocol_, Save
 from backroom.flows.elsewhere import InvokeElsewhere
-from backroom.flows.failures import as_json, failed_step, read
+from backroom.flows.failures import as_json, failed_step, kept_at, read
 from backroom.flows.undo import register_undo
 from backroom.records import limits
 from backroom.records.errors import InvalidInput, ProcessDied, Refused, TransactionEnded
@@ -65,6 +65,24 @@ def perform_step(
     began: int | None = None,
 ) -> Protocol_[Any]:
     """`began`: when the first call began, if that has been made already (`flows/straight.py`)."""
+    protocol = _perform_step(context, spec, address, args, kwargs, began)
+    return protocol if spec.undo is None else _at_work(context, protocol)
+
+
+def _at_work(context: RunContext, protocol: Protocol_[Any]) -> Protocol_[Any]:
+    """A step with an undo: nothing is undone before it has come to rest."""
+    with context.at_work():
+        return (yield from protocol)
+
+
+def _perform_step(
+    context: RunContext,
+    spec: StepSpec,
+    address: str,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    began: int | None,
+) -> Protocol_[Any]:
     fingerprint = spec.fingerprint(args, kwargs)
     row = kept_row(context, address, "step")
     if row is not None:
@@ -189,7 +207,7 @@ def perform_wait(context: RunContext, wait: Wait[Any]) -> Protocol_[Any]:
     row = kept_row(context, wait.address, wait.kind)
     if row is not None:
         if row.state == "failed":
-            raise wait.failure(row)
+            raise kept_at(wait.failure(row), wait.address)
         return _decoded(context, wait.decode, row.result, wait.address)
     while True:
         found = wait.look(context)
@@ -206,7 +224,7 @@ def perform_wait(context: RunContext, wait: Wait[Any]) -> Protocol_[Any]:
             )
         )
         if found.keeps.state == "failed":
-            raise wait.failure(found.keeps)
+            raise kept_at(wait.failure(found.keeps), wait.address)
         return _decoded(context, wait.decode, found.keeps.result, wait.address)
     context.passed(wait.address)
     return None

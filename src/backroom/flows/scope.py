@@ -45,7 +45,7 @@ class FlowScope:
 
     def address(self, name: str, key: str | None = None) -> str:
         """The address of the call that is being made now."""
-        self.context.check()
+        self.context.check_forward()
         address = self._keyed(name, key) if key is not None else self._numbered(name)
         self.context.room_for(address)
         return address
@@ -131,7 +131,8 @@ class StepScope:
     def fresh_id(self, what: str) -> str:
         """An id for what this try makes. Another try makes the same ones, so nothing twice."""
         self._made += 1
-        return derived_id(self.context.run.id, f"{self.address}:{what}{self._made}")
+        place = self.context.stamped(self.address)
+        return derived_id(self.context.run.id, f"{place}:{what}{self._made}")
 
 
 current: ContextVar[FlowScope | StepScope | None] = ContextVar("backroom_scope", default=None)

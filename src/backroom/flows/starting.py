@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from backroom.engine.futures import new_future
 from backroom.engine.lane import Lane
@@ -20,6 +20,7 @@ from backroom.flows.context import RunContext
 from backroom.flows.flow import FlowSpec, Options, Prepared, new_run, start_address, start_row
 from backroom.flows.handles import Run
 from backroom.flows.pending import Joining
+from backroom.flows.recovery import Decision, Undo, undos
 from backroom.flows.replay import kept_row
 from backroom.flows.scope import FlowScope, StepScope, current
 from backroom.flows.steps import check_name
@@ -35,9 +36,11 @@ from backroom.records.errors import Refused, RunNotFound
 from backroom.records.queues import Pruned, QueueRow, QueueRules
 from backroom.records.runs import NewRun, RunRow, Started
 from backroom.records.states import State
-from backroom.store.verbs import Cancel, Emit, Prune, Reschedule, RetryRun, Start, Verb
+from backroom.store.verbs import Cancel, Emit, Prune, Reschedule, Start, Verb
 
 __all__ = ["Starter"]
+
+T = TypeVar("T")
 
 
 class Offices(Protocol):
@@ -110,7 +113,7 @@ class Starter:
         kept = kept_row(context, address, "start")
         if kept is not None:
             return Run(self, json.loads(kept.result or "null"), spec.name, spec.signature.output)
-        run_id = derived_id(context.run.id, address)
+        run_id = derived_id(context.run.id, context.stamped(address))
         new = self.new_run(spec, options, args, kwargs, run_id=run_id, parent=context)
         main = self._office().main
         if new.key is None:
@@ -225,8 +228,26 @@ class Starter:
         reason = reason[: limits.STATUS_CHARS]
         return self._door(run_id, after, lambda run_id: Cancel(run_id, reason))
 
-    def retry(self, run_id: str, after: Future[Any] | None) -> Future[None]:
-        return self._door(run_id, after, RetryRun)
+    def recover(self, run_id: str, after: Future[Any] | None, decide: Decision[T]) -> Future[T]:
+        """Look at a run, decide what a person's wish means for it, and do that."""
+        office = self._office()
+
+        def act(decision: tuple[T, Verb | None]) -> Future[T]:
+            told, verb = decision
+            if verb is None:
+                return _resolved(told)
+            return office.after(office.doors.future(verb), lambda _: _resolved(told))
+
+        def look(started: Any) -> Future[tuple[T, Verb | None]]:
+            return office.read(lambda reader: decide(reader, _id(started, run_id)))
+
+        return self._heeded(office.after(office.after(after, look), act))
+
+    def undos(self, run_id: str, after: Future[Any] | None) -> Future[list[Undo]]:
+        office = self._office()
+        return office.after(
+            after, lambda started: office.read(lambda reader: undos(reader, _id(started, run_id)))
+        )
 
     def reschedule(
         self,
@@ -277,9 +298,7 @@ class Starter:
         if on is not None:
             connection = database_connection(on)
             self._office().store.emit_on(connection, run_id, event_id(run_id), event, text)
-            done: Future[None] = new_future()
-            done.set_result(None)
-            return done
+            return _resolved(None)
         return self._door(run_id, after, lambda run_id: Emit(run_id, event_id(run_id), event, text))
 
     def why(self, run_id: str, after: Future[Any] | None = None) -> Future[Why]:
@@ -356,6 +375,9 @@ class Starter:
         future = office.after(
             after, lambda started: office.doors.future(verb(_id(started, run_id)))
         )
+        return self._heeded(future)
+
+    def _heeded(self, future: Future[T]) -> Future[T]:
         scope = current.get()
         if isinstance(scope, FlowScope):
             future.add_done_callback(scope.context.heed)
@@ -375,6 +397,12 @@ def _keep_holder(
     if done.exception() is None:
         row = start_row(context, address, new, done.result().run_id)
         main.post(context.saving(row))
+
+
+def _resolved(value: T) -> Future[T]:
+    future: Future[T] = new_future()
+    future.set_result(value)
+    return future
 
 
 def _nth(place: int, answers: list[Any]) -> Future[Any]:

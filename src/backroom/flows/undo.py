@@ -10,13 +10,16 @@ Registered before, because of the moment in between: a step that was killed whil
 charged the card or not. Its undo is called too, with None for the result, and must accept that the
 step never happened.
 
+Nothing is undone while the body of a step with an undo may still be at work: a thread can't be
+stopped, and what it does after its undo would stay.
+
 An undo that keeps failing stops the run in needs_attention, with the list of what is still open;
 the ones before it wait, since the order is part of the promise. When a person retries the run it
-goes on with the failed undo.
+goes on with the failed undo, and what a person has undone by hand is passed over
+(`flows/recovery.py`).
 
 This module knows the order and the bookkeeping; that an undo is retried and kept like any step
-comes
-from `flows/replay.py`.
+comes from `flows/replay.py`.
 """
 
 from __future__ import annotations
@@ -24,12 +27,14 @@ from __future__ import annotations
 import asyncio
 import inspect
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from backroom.flows.failures import read
+from backroom.flows.failures import cut, read
 from backroom.flows.signature import Signature
+from backroom.records.errors import InvalidInput
 from backroom.records.outcome import Cancelled, Failed, NeedsAttention, Outcome
 from backroom.records.runs import StepRow
 
@@ -40,9 +45,13 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ALTERNATIVE",
+    "MARK",
+    "done_address",
     "has_undos",
+    "in_order",
     "keep_ending",
     "kept_ending",
+    "last_number",
     "register_undo",
     "roll_back",
     "undoable",
@@ -89,7 +98,7 @@ def register_undo(
     now = context.clock()
     kept = {
         "origin": _origin(spec),
-        "number": 1 + sum(row.kind == "undo" for row in context.kept.values()),
+        "number": next(context.undo_numbers),
         "input": spec.signature.encode(args, kwargs),
     }
     row = StepRow(
@@ -102,6 +111,26 @@ def register_undo(
         finished_at=now,
     )
     return context.saving(row)
+
+
+def last_number(rows: Iterable[StepRow]) -> int:
+    """The number of the undo that was registered last; 0: none was."""
+    return max((_number(row) for row in rows if row.kind == "undo"), default=0)
+
+
+def in_order(rows: Iterable[StepRow]) -> list[StepRow]:
+    """The registered undos in the order in which they run: last registered, first undone."""
+    return sorted((row for row in rows if row.kind == "undo"), key=_number, reverse=True)
+
+
+def _number(row: StepRow) -> int:
+    number: int = json.loads(row.result or "{}").get("number", 0)
+    return number
+
+
+def done_address(step: str) -> str:
+    """Where it is kept that a step has been undone."""
+    return f"undo {step}:done"
 
 
 def has_undos(context: RunContext) -> bool:
@@ -120,59 +149,100 @@ def kept_ending(context: RunContext, of: str = MARK) -> Failed | Cancelled | Non
 
 async def roll_back(context: RunContext, ending: Failed | Cancelled) -> Outcome:
     """Undo everything, last first; how the run ends then."""
-    from backroom.flows.effects import drive
-    from backroom.flows.replay import perform_step
-    from backroom.records.errors import StepFailed
-
     context.begin_undoing()
     if kept_ending(context) is None:
         await keep_ending(context, ending)
-    registered = [row for row in context.kept.values() if row.kind == "undo"]
-    registered.sort(key=lambda row: json.loads(row.result or "{}").get("number", 0), reverse=True)
+    registered = in_order(context.kept.values())
     for place, row in enumerate(registered):
         context.check()
-        spec = _spec_of(row)
-        if spec is None:
-            return _open(registered[place:], f"this program has no step {row.name} with an undo")
-        arguments = spec.signature.decode(json.loads(row.result or "{}")["input"])
-        done = context.kept.get(row.address.removeprefix("undo "))
-        outcome = None
-        if done is not None and done.state == "done":
-            outcome = spec.codec.decode(done.result or "null")
-        call = _in_any_colour(spec.undo, list(arguments.values()), outcome)
-        taking_back = replace(
-            spec,
-            name=f"undo {spec.name}",
-            function=call,
-            signature=Signature(call, f"undo {spec.name}", {}),
-            retry=spec.undo_retry,
-            otherwise=None,
-            transaction=False,
-            executor=None,
-            undo=None,
-            check_input=False,
-        )
-        protocol = perform_step(context, taking_back, f"{row.address}:done", (), {})
-        try:
-            await drive(context, protocol)
-        except StepFailed as error:
-            return _open(registered[place:], f"{error.kind}: {error.message}")
+        why = await _undo(context, row)
+        if why is not None:
+            return _open(registered[place:], why)
     return ending
 
 
-def _in_any_colour(
-    undo: Callable[..., Any] | None, arguments: list[Any], outcome: Any
-) -> Callable[[], Any]:
-    """The author's undo as a coroutine function without arguments; what it returns is dropped."""
-    assert undo is not None
+async def _undo(context: RunContext, row: StepRow) -> str | None:
+    """Perform one undo; None, or why it can't be done."""
+    from backroom.flows.effects import drive, drive_in_thread, in_own_thread
+    from backroom.flows.replay import perform_step
+    from backroom.records.errors import StepFailed
 
-    async def call() -> None:
-        if inspect.iscoroutinefunction(undo):
-            await undo(*arguments, outcome)
+    step = row.address.removeprefix("undo ")
+    address = done_address(step)
+    kept = context.kept.get(address)
+    if kept is not None and kept.state == "done":
+        return None  # by us, or by a person
+    spec = _spec_of(row)
+    if spec is None or spec.undo is None:
+        return f"this program has no step {row.name} with an undo"
+    done = context.kept.get(step)
+    outcome = None
+    try:
+        given = spec.signature.decode(json.loads(row.result or "{}")["input"])
+        arguments = [
+            given[name] if name in given else _default(parameter)
+            for name, parameter in spec.signature.parameters.items()
+        ]
+        if done is not None and done.state == "done":
+            outcome = spec.codec.decode(done.result or "null")
+    except Exception as error:  # an author's validator may raise anything
+        return f"its arguments or result can't be read any more: {error}"
+    call = partial(spec.undo, *arguments, outcome)
+    is_async = inspect.iscoroutinefunction(spec.undo)
+    taking_back = replace(
+        spec,
+        name=f"undo {spec.name}",
+        function=_coroutine(call) if is_async else _plain(call),
+        signature=_NOTHING,
+        retry=spec.undo_retry,
+        otherwise=None,
+        transaction=False,
+        executor=None,
+        undo=None,
+        check_input=False,
+    )
+    protocol = perform_step(context, taking_back, address, (), {})
+    try:
+        if is_async:
+            await drive(context, protocol)
         else:
-            await asyncio.to_thread(undo, *arguments, outcome)
+            task, context.task = context.task, None  # the thread leaves by itself
+            try:
+                await in_own_thread(lambda: drive_in_thread(context, protocol), taking_back.name)
+            finally:
+                context.task = task
+    except StepFailed as error:
+        return f"{error.kind}: {error.message}"
+    return None
 
-    return call
+
+def _default(parameter: inspect.Parameter) -> Any:
+    if parameter.default is inspect.Parameter.empty:
+        raise InvalidInput(f"the step has got a parameter {parameter.name} since")
+    return parameter.default
+
+
+def _nothing() -> None: ...
+
+
+_NOTHING = Signature(_nothing, "undo", {})
+"""What an undo returns is dropped."""
+
+
+def _coroutine(call: Callable[[], Any]) -> Callable[[], Any]:
+    async def undo() -> None:
+        await call()
+
+    return undo
+
+
+def _plain(call: Callable[[], Any]) -> Callable[[], Any]:
+    def undo() -> None:
+        value = call()
+        if inspect.iscoroutine(value):  # of a step that serves as an undo, say
+            asyncio.run(value)
+
+    return undo
 
 
 async def keep_ending(
@@ -199,15 +269,17 @@ def _mark(context: RunContext, ending: Failed | Cancelled, of: str) -> StepRow:
 
 def _open(rows: list[StepRow], why: str) -> NeedsAttention:
     """An undo has failed for good: a person has to look."""
-    still = ", ".join(row.address.removeprefix("undo ") for row in rows)
+    still = [row.address.removeprefix("undo ") for row in rows]
     return NeedsAttention(
         json.dumps(
             {
                 "kind": "UndoFailed",
-                "message": f"Undoing {rows[0].address.removeprefix('undo ')} failed ({why}). Not "
-                f"undone yet, in this order: {still}. Mend the cause, then retry the run: it goes "
-                "on with this undo.",
-                "open": [row.address.removeprefix("undo ") for row in rows],
+                "message": cut(
+                    f"Undoing {still[0]} failed ({why}). Not undone yet, in this order: "
+                    f"{', '.join(still)}. Mend the cause and retry the run, and it goes on with "
+                    "this undo; or undo it by hand and say so with `backroom undone`."
+                ),
+                "open": still,
             },
             ensure_ascii=False,
         )

@@ -235,7 +235,7 @@ class ChildWait(Wait[T]):
             run.result if good else None,
             None if good else json.dumps({"kind": run.state.value, "error": run.error}),
             started_at=run.created_at,
-            finished_at=ended_at,
+            finished_at=max(ended_at, context.clock()),
         )
         return Found(ended_at, row)
 

@@ -73,10 +73,10 @@ def of_itself(reader: Reader, run: RunRow, standing: Standing, now: int) -> Why 
         )  # fmt: skip
     if run.state is State.NEEDS_ATTENTION:
         error = read(run.error)
+        acts = "retry it or undo the rest by hand" if "open" in error else "retry or cancel it"
         return Why(
             run.id, "needs_attention",
-            f"It waits for a person to retry or cancel it, because of {error['kind']}: "
-            f"{error['message']}",
+            f"It waits for a person to {acts}, because of {error['kind']}: {error['message']}",
             {"kind": error["kind"], "message": error["message"]},
         )  # fmt: skip
     due_at = FOREVER if run.available_at is None else run.available_at

@@ -11,6 +11,7 @@
     │   ├── RunNotFound          no run has that id
     │   ├── RunEnded             the run is in a final state already
     │   ├── RunErased            what was kept of the run was erased on request
+    │   ├── MovedOn              a run isn't any more as it was when a person decided about it
     │   └── Busy                 the intake is full; nothing was stored, try again
     ├── StoreError               the database said no, or said nothing
     │   ├── StoreUnavailable     missing, unreachable, read-only
@@ -49,6 +50,7 @@ __all__ = [
     "InvalidTime",
     "LeaseLost",
     "MailboxFull",
+    "MovedOn",
     "NotInFlow",
     "NotStorable",
     "OutcomeUnknown",
@@ -164,6 +166,18 @@ class RunErased(Refused):
         super().__init__(
             f"Run {run_id} was erased: its input and result are gone. Start a new run if the work "
             "is still to be done."
+        )
+
+
+class MovedOn(Refused):
+    """A run isn't any more as it was when it was decided how to take it up again."""
+
+    def __init__(self, run_id: str, state: str) -> None:
+        self.run_id = run_id
+        self.state = state
+        super().__init__(
+            f"Run {run_id} has moved on since it was looked at: it is {state} now, or a run that "
+            "it started has come alive. Look at it again."
         )
 
 

@@ -46,6 +46,8 @@ class Parked:
 
     waits: tuple[WaitRow, ...]
     steps: tuple[StepRow, ...] = ()
+    backwards: bool = False  # between two tries of an undo
+    timeless: bool = False  # its deadline has struck, and there is no other
 
 
 @value

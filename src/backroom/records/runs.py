@@ -223,7 +223,8 @@ class RunRow:
 
 @value
 class AttemptRow:
-    """An attempt that ended otherwise than well: failed, lost (its worker died), handed_back."""
+    """An attempt that ended otherwise than well: failed, lost (its worker died), handed_back. Or
+    what a person has done, under a number of its own: retried, rewound, undone."""
 
     run_id: str
     attempt: int

@@ -40,7 +40,7 @@ TRANSITIONS: tuple[Transition, ...] = (
     Transition(S.RUNNING, "return", S.SUCCEEDED),
     Transition(S.RUNNING, "raise", S.FAILED),
     Transition(S.RUNNING, "cancel", S.CANCELLED),
-    Transition(S.RUNNING, "poison, code mismatch", S.NEEDS_ATTENTION),
+    Transition(S.RUNNING, "poison, code mismatch, failed undo", S.NEEDS_ATTENTION),
     Transition(S.READY, "cancel", S.CANCELLED),
     Transition(S.SCHEDULED, "cancel", S.CANCELLED),
     Transition(S.WAITING, "cancel", S.CANCELLED),
@@ -48,6 +48,7 @@ TRANSITIONS: tuple[Transition, ...] = (
     Transition(S.NEEDS_ATTENTION, "retry by a person", S.READY),
     Transition(S.FAILED, "retry by a person", S.READY),
     Transition(S.CANCELLED, "retry by a person", S.READY),
+    Transition(S.SUCCEEDED, "rewind by a person", S.READY),
 )
 
 

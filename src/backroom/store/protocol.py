@@ -86,6 +86,10 @@ class Reader(Protocol):
         """Unread events of these runs, oldest first."""
         ...
 
+    def read_mail(self, run_id: str) -> list[tuple[str, str]]:
+        """The events that a run has read: (address that did so, name), oldest first."""
+        ...
+
     def ended(self, run_ids: Sequence[str]) -> list[RunRow]:
         """Those of these runs that are in a final state."""
         ...

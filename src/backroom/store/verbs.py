@@ -61,7 +61,7 @@ __all__ = [
     "Rescue",
     "Resume",
     "Retire",
-    "RetryRun",
+    "Revive",
     "SaveStep",
     "SaveWaits",
     "Settle",
@@ -136,17 +136,30 @@ class Cancel(Verb):
 
 
 @value
-class RetryRun(Verb):
-    """Take a failed, cancelled or needs_attention run up again from where it failed. Answers None.
+class Revive(Verb):
+    """Take up again a run that has ended or was set aside. Answers None.
 
-    The result row is removed and its failed and trying checkpoints, so that the failed step runs
-    again while the done ones are kept; the live row comes back as ready with a fresh count
-    of starts and failures, without cancel_reason, with a deadline counted anew if it had a
-    time-out, and with an attempt number above every earlier one. Answers RunNotFound; Refused for
-    a run that is not in one of those states (say which state it is in).
+    What is to be done has been decided by a look at the run (`flows/recovery.py`), when `attempt`
+    was its newest number. In one transaction: the result goes; the checkpoints in `drops` go, and
+    the events that they consumed lie unread in the mailbox again; those in `keeps` come; the waits
+    go (`waits`: only the pauses between tries); the live row comes back as ready with fresh counts
+    of starts and failures, without cancel_reason or expiry, with a deadline counted anew if it had
+    a time-out. The number attempt + 1 is this act's own: an attempt row with `act` for its outcome
+    and `note` for its error tells what a person has done, and lets a repeated verb be known.
+
+    Answers RunNotFound; RunErased; MovedOn, with nothing done, if the run is alive or has another
+    newest number by now, or if a run of `ended` is alive: windows (`rules/windows.py`) of runs
+    whose starts are dropped.
     """
 
     run_id: str
+    attempt: int
+    act: str = "retried"  # or rewound, undone
+    note: str = "{}"
+    drops: tuple[str, ...] = ()
+    keeps: tuple[StepRow, ...] = ()
+    waits: bool = True
+    ended: tuple[str, ...] = ()
 
 
 @value
@@ -289,10 +302,14 @@ class Park(Fenced):
     child, a window that is over, or a cancel. This look comes after the hot row is locked, so
     nothing can slip in between.
     `steps`: checkpoints to write in the same transaction (a step's failed try).
+    `backwards`: its undos are under way, and a cancel doesn't wake it. `timeless`: nor does its
+    deadline.
     """
 
     waits: tuple[WaitRow, ...]
     steps: tuple[StepRow, ...] = ()
+    backwards: bool = False
+    timeless: bool = False
 
 
 @value

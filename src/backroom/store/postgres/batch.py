@@ -3,7 +3,7 @@
     locks      the lines of locks, if this batch changes them (holding.py)
     fence      every hot row that is about to be written, ascending (fence.py)
     queues     Declare, Pause, Resume
-    doors      Start, Emit, Cancel, RetryRun, Reschedule
+    doors      Start, Emit, Cancel, Revive, Reschedule
     attempts   Progress, SaveStep, Lock, SaveWaits, then Settle, Park, Again, HandBack, Attention
     workers    Register, Renew, Retire, Rescue, Reconcile
     sweeps     Expire, Prune, Erase
@@ -22,13 +22,14 @@ from typing import TypeVar
 
 from backroom.store.postgres.checkpoints import save_progress, save_steps, save_waits
 from backroom.store.postgres.claims import claim, complete
-from backroom.store.postgres.doors import cancel, emit, reschedule, retry_run
+from backroom.store.postgres.doors import cancel, emit, reschedule
 from backroom.store.postgres.endings import again, hand_back, late, park, set_aside, settle
 from backroom.store.postgres.erasing import erase
 from backroom.store.postgres.fence import ENDS, Fence
 from backroom.store.postgres.holding import alone, lock
 from backroom.store.postgres.leases import lease
 from backroom.store.postgres.queues import rule, sweep
+from backroom.store.postgres.reviving import revive
 from backroom.store.postgres.starts import start
 from backroom.store.postgres.statement import Answers, Sql, Statement
 from backroom.store.verbs import (
@@ -54,7 +55,7 @@ from backroom.store.verbs import (
     Rescue,
     Resume,
     Retire,
-    RetryRun,
+    Revive,
     SaveStep,
     SaveWaits,
     Settle,
@@ -107,7 +108,7 @@ class Batch:
         yield from start(sql, self.of(Start), self.of(SaveStep), answers)
         yield from emit(sql, self.of(Emit), answers)
         yield from cancel(sql, self.of(Cancel), answers)
-        yield from retry_run(sql, self.of(RetryRun), answers)
+        yield from revive(sql, self.of(Revive), answers)
         yield from reschedule(sql, self.of(Reschedule), answers)
         yield from save_progress(sql, self.of(Progress))
         yield from save_steps(sql, self.of(SaveStep), self.ending(Park))

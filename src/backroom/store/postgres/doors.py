@@ -1,11 +1,10 @@
-"""Emit, Cancel, RetryRun and Reschedule: what anybody may ask of a run from outside."""
+"""Emit, Cancel and Reschedule: what anybody may ask of a run from outside."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
-from backroom.records.erasure import ERASED_ERROR
-from backroom.records.errors import MailboxFull, Refused, RunEnded, RunErased, RunNotFound
+from backroom.records.errors import MailboxFull, Refused, RunEnded, RunNotFound
 from backroom.records.limits import MAILBOX_EVENTS
 from backroom.records.states import FINAL, State
 from backroom.store.postgres.endings import wake_at_last_end
@@ -19,9 +18,9 @@ from backroom.store.postgres.statement import (
     text_array,
     valid_id,
 )
-from backroom.store.verbs import Cancel, Emit, Reschedule, RetryRun
+from backroom.store.verbs import Cancel, Emit, Reschedule
 
-__all__ = ["cancel", "emit", "reschedule", "retry_run"]
+__all__ = ["cancel", "emit", "reschedule"]
 
 
 def emit(sql: Sql, verbs: Sequence[tuple[int, Emit]], answers: Answers) -> Iterator[Statement]:
@@ -78,33 +77,6 @@ def cancel(sql: Sql, verbs: Sequence[tuple[int, Cancel]], answers: Answers) -> I
                 answers[place] = states[verb.run_id.lower()]
 
     yield Statement(sql["states"], {"ids": ids}, take)
-
-
-def retry_run(
-    sql: Sql, verbs: Sequence[tuple[int, RetryRun]], answers: Answers
-) -> Iterator[Statement]:
-    for place, verb in verbs:
-        answers[place] = RunNotFound(verb.run_id)
-        if valid_id(verb.run_id):
-            values = {"id": verb.run_id, "erased": ERASED_ERROR}
-            yield Statement(sql["retry"], values, retried(place, verb, answers))
-
-
-def retried(place: int, verb: RetryRun, answers: Answers) -> Callable[[Sequence[Row]], None]:
-    def take(rows: Sequence[Row]) -> None:
-        for state, before, revived in rows:
-            answers[place] = None
-            if revived or before:
-                continue  # `before`: asked for already, and nobody has claimed the run since
-            if state in (State.FAILED, State.CANCELLED, State.NEEDS_ATTENTION):
-                answers[place] = RunErased(verb.run_id)
-                continue
-            answers[place] = Refused(
-                f"Run {verb.run_id} is {state} and can't be retried. "
-                "Retry takes up runs that are failed, cancelled or need attention."
-            )
-
-    return take
 
 
 def reschedule(

@@ -67,7 +67,11 @@ def park(sql: Sql, verbs: Sequence[tuple[int, Park]]) -> Iterator[Statement]:
     kept = {"run_ids": waits["run_ids"], "addresses": waits["addresses"]}
     yield Statement(sql["drop_other_waits"], runs | kept)
     yield Statement(sql["park_waits"], waits)
-    yield Statement(sql["park"], runs)
+    heeded = {
+        "backwards": number_array([verb.backwards for _, verb in verbs]),
+        "timeless": number_array([verb.timeless for _, verb in verbs]),
+    }
+    yield Statement(sql["park"], runs | heeded)
 
 
 def again(sql: Sql, verbs: Sequence[tuple[int, Again]]) -> Iterator[Statement]:

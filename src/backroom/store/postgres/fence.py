@@ -30,7 +30,7 @@ from backroom.store.verbs import (
     HandBack,
     Park,
     Reschedule,
-    RetryRun,
+    Revive,
     Settle,
     Start,
     Verb,
@@ -72,7 +72,7 @@ class Fence:
                 going.add(verb.run_id)
             elif isinstance(verb, Settle):
                 ending.add(verb.run_id)
-            elif isinstance(verb, Fenced | Emit | RetryRun | Reschedule):
+            elif isinstance(verb, Fenced | Emit | Revive | Reschedule):
                 concerned.add(verb.run_id)
             if isinstance(verb, Start):
                 concerned.update(verb.run.after)  # it is told to wait for them

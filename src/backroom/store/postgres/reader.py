@@ -108,6 +108,9 @@ class PostgresReader:
     def mail(self, run_ids: Sequence[str]) -> list[Mail]:
         return [mail(row) for row in self.of_runs("mail_of", run_ids)]
 
+    def read_mail(self, run_id: str) -> list[tuple[str, str]]:
+        return list(self.rows("read_mail", id=run_id)) if valid_id(run_id) else []
+
     def ended(self, run_ids: Sequence[str]) -> list[RunRow]:
         return [run_row(row) for row in self.of_runs("ended", run_ids)]
 

@@ -19,13 +19,13 @@ from backroom.store.postgres.faults import (
 )
 from backroom.store.postgres.link import Link
 from backroom.store.postgres.statement import Sql, Statement
-from backroom.store.verbs import Cancel, Emit, Reschedule, RetryRun, Start, Verb
+from backroom.store.verbs import Cancel, Emit, Reschedule, Revive, Start, Verb
 
 __all__ = ["PostgresSession"]
 
 TRIES = 6  # the first one, and five more after a deadlock or a serialisation failure
 
-DOORS = (Start, Emit, Cancel, RetryRun, Reschedule)
+DOORS = (Start, Emit, Cancel, Revive, Reschedule)
 
 
 class PostgresSession:

@@ -3,7 +3,8 @@
     store.py       SqliteStore: sessions, readers, migrations, the doorbell
     session.py     a writing connection: one transaction per `apply`
      ├── starts.py        Start
-     ├── doors.py         Emit, Cancel, RetryRun, Reschedule
+     ├── doors.py         Emit, Cancel, Reschedule
+     ├── reviving.py      Revive
      ├── fence.py         which attempts of the batch still hold their runs
      ├── checkpoints.py   SaveStep, SaveWaits, Progress
      ├── endings.py       Settle, Again, HandBack, Attention

@@ -11,13 +11,14 @@ from typing import TypeVar, cast
 
 from backroom.store.sqlite.checkpoints import save_progress, save_steps, save_waits
 from backroom.store.sqlite.claims import claim
-from backroom.store.sqlite.doors import cancel, emit, reschedule, retry_run
+from backroom.store.sqlite.doors import cancel, emit, reschedule
 from backroom.store.sqlite.endings import end_attempts, settle
 from backroom.store.sqlite.erasing import erase
 from backroom.store.sqlite.fence import fence_of
 from backroom.store.sqlite.holding import lock
 from backroom.store.sqlite.parking import park
 from backroom.store.sqlite.queues import declare, pause, resume
+from backroom.store.sqlite.reviving import revive
 from backroom.store.sqlite.starts import start_all
 from backroom.store.sqlite.sweeping import expire, prune
 from backroom.store.sqlite.transaction import Transaction
@@ -44,7 +45,7 @@ from backroom.store.verbs import (
     Rescue,
     Resume,
     Retire,
-    RetryRun,
+    Revive,
     SaveStep,
     SaveWaits,
     Settle,
@@ -127,8 +128,8 @@ def open_door(tx: Transaction, verb: Verb) -> object:
             return emit(tx, verb)
         case Cancel():
             return cancel(tx, verb)
-        case RetryRun():
-            return retry_run(tx, verb)
+        case Revive():
+            return revive(tx, verb)
         case Reschedule():
             return reschedule(tx, verb)
         case Retire():

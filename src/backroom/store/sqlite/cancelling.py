@@ -1,7 +1,8 @@
 """Cancelling a run with everything attached below it.
 
 What nobody performs ends at once. A running run is asked, and its worker ends it. A run that has
-registered undos is asked as well, and made ready, so that a worker takes back what it has done.
+registered undos is asked as well, and made ready, so that a worker takes back what it has done; one
+that is doing so already is left alone.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ class Member(NamedTuple):
     worker: str | None
     started_at: int | None
     has_undos: bool
+    goes_backwards: bool
 
 
 def cancel_family(tx: Transaction, ids: str, reason: str) -> None:
@@ -39,6 +41,8 @@ def cancel_family(tx: Transaction, ids: str, reason: str) -> None:
     for member in map(Member._make, tx.all(DESCENDANTS, (ids,))):
         if member.state == "running":
             asked.append((reason, member.id))
+            continue
+        if member.goes_backwards:
             continue
         if member.has_undos:
             tx.run(CANCEL_BACKWARDS, (reason, tx.now, member.id))

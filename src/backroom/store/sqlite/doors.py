@@ -1,27 +1,21 @@
-"""Emit, Cancel, RetryRun and Reschedule: what anybody may ask of a run from outside."""
+"""Emit, Cancel and Reschedule: what anybody may ask of a run from outside."""
 
 from __future__ import annotations
 
-from backroom.records.errors import MailboxFull, Refused, RunEnded, RunErased, RunNotFound
+from backroom.records.errors import MailboxFull, Refused, RunEnded, RunNotFound
 from backroom.records.limits import MAILBOX_EVENTS
-from backroom.records.runs import served_as
 from backroom.records.states import FINAL, State
 from backroom.store.sqlite.cancelling import cancel_family
 from backroom.store.sqlite.transaction import Transaction, as_json, sql
-from backroom.store.verbs import Cancel, Emit, Reschedule, RetryRun
+from backroom.store.verbs import Cancel, Emit, Reschedule
 
-__all__ = ["cancel", "emit", "reschedule", "retry_run"]
+__all__ = ["cancel", "emit", "reschedule"]
 
 RUN_STATE = sql("run_state")
 EVENT_KNOWN = sql("event_known")
 MAILBOX_IS_FULL = sql("mailbox_is_full")
 INSERT_EVENT = sql("insert_event")
 WAKE_FOR_EVENT = sql("wake_for_event")
-RETRY_SUBJECT = sql("retry_subject")
-DELETE_RESULT = sql("delete_result")
-DELETE_UNFINISHED_STEPS = sql("delete_unfinished_steps")
-DELETE_WAITS = sql("delete_waits")
-REVIVE_LIVE = sql("revive_live")
 RESCHEDULE_SUBJECT = sql("reschedule_subject")
 RESCHEDULE = sql("reschedule")
 
@@ -50,32 +44,6 @@ def cancel(tx: Transaction, verb: Cancel) -> Refused | State:
         return state
     cancel_family(tx, as_json([verb.run_id]), verb.reason)
     return state_of(tx, verb.run_id) or state
-
-
-def retry_run(tx: Transaction, verb: RetryRun) -> Refused | None:
-    found = tx.one(RETRY_SUBJECT, (verb.run_id,))
-    if found is None:
-        return RunNotFound(verb.run_id)
-    (
-        state, flow, version, queue, priority, partition, parent_id, timeout_us, started_at,
-        retried, attempt, erased,
-    ) = found  # fmt: skip
-    if state == State.READY and retried:
-        return None  # this retry was asked for before and nobody has claimed the run since
-    if state not in (State.FAILED, State.CANCELLED, State.NEEDS_ATTENTION):
-        return Refused(
-            f"Run {verb.run_id} is {state} and can't be retried. "
-            "Retry takes up runs that are failed, cancelled or need attention."
-        )
-    if erased:
-        return RunErased(verb.run_id)
-    tx.run(DELETE_RESULT, (verb.run_id,))
-    tx.run(DELETE_UNFINISHED_STEPS, (verb.run_id,))
-    tx.run(DELETE_WAITS, (verb.run_id,))
-    deadline_at = None if timeout_us is None else tx.now + timeout_us
-    row = (verb.run_id, served_as(flow, version), queue, priority, tx.now, attempt + 1, partition)
-    tx.run(REVIVE_LIVE, (*row, started_at, deadline_at, parent_id))
-    return None
 
 
 def reschedule(tx: Transaction, verb: Reschedule) -> Refused | None:

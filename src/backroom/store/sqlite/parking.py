@@ -60,21 +60,26 @@ def suspend(tx: Transaction, parking: Sequence[tuple[Park, Held]]) -> None:
     kept = waits_of(tx, ids)
     gone: list[Row] = []
     come: list[Row] = []
-    wakes: list[tuple[str, int]] = []
+    wakes: list[tuple[Park, int]] = []
     for verb, held in parking:
         before = kept.get(verb.run_id, {})
-        earliest = FOREVER if held.deadline_at is None else held.deadline_at
+        ends = None if verb.timeless else held.deadline_at
+        earliest = FOREVER if ends is None else ends
         for wait in verb.waits:
             due = settled_due(wait, before.pop(wait.address, None), tx.now)
             come.append((verb.run_id, wait.address, wait.kind, wait.name, due))
             earliest = min(earliest, due)
         gone.extend((verb.run_id, address) for address in before)
-        wakes.append((verb.run_id, earliest))
+        wakes.append((verb, earliest))
     tx.many(DELETE_WAIT, gone)
     tx.many(REPLACE_WAIT, come)
     there = {row[0] for row in tx.all(ALREADY_THERE, (as_json(ids),))}
     now = tx.now
-    tx.many(PARK, [(min(at, now) if run in there else at, now, run) for run, at in wakes])
+    parked: list[Row] = []
+    for verb, at in wakes:
+        due = min(at, now) if verb.run_id in there else at
+        parked.append((due, due if verb.backwards else now, verb.run_id))
+    tx.many(PARK, parked)
 
 
 def settled_due(wait: WaitRow, before: WaitRow | None, now: int) -> int:

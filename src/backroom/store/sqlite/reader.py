@@ -88,6 +88,9 @@ class SqliteReader:
     def mail(self, run_ids: Sequence[str]) -> list[Mail]:
         return [Mail(*row) for row in self._rows("mail_of", as_json(run_ids))]
 
+    def read_mail(self, run_id: str) -> list[tuple[str, str]]:
+        return self._rows("read_mail", run_id)
+
     def ended(self, run_ids: Sequence[str]) -> list[RunRow]:
         return [run_row(row) for row in self._rows("ended_runs", as_json(run_ids))]
 

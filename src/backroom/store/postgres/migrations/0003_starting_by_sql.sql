@@ -130,7 +130,7 @@ $$;
 
 -- Asks a run to be cancelled, with what is attached to it; returns the state it is in then. What
 -- nobody performs ends here. A run that has something to undo, or children, is made ready with the
--- reason on it: the worker that claims it does the rest.
+-- reason on it: the worker that claims it does the rest. Left alone is what is being undone already.
 CREATE FUNCTION backroom.cancel(run_id uuid, reason text DEFAULT '') RETURNS text
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -173,7 +173,13 @@ BEGIN
         state = CASE WHEN l.state = 'running' THEN l.state ELSE 'ready' END,
         available_at = CASE WHEN l.state = 'running' THEN l.available_at
             ELSE least(l.available_at, backroom.now_us()) END
-    WHERE l.id = cancel.run_id;
+    WHERE l.id = cancel.run_id AND (l.state = 'running' OR NOT EXISTS (
+        SELECT 1 FROM backroom.step AS s
+        WHERE s.run_id = cancel.run_id AND s.address = 'rollback' OFFSET 0
+    ) OR EXISTS (
+        SELECT 1 FROM backroom.step AS s
+        WHERE s.run_id = cancel.run_id AND s.address = 'otherwise' AND s.name = 'begun' OFFSET 0
+    ));
     RETURN backroom.state_of(cancel.run_id);
 END
 $$;

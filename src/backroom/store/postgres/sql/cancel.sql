@@ -1,7 +1,7 @@
 -- Cancels runs with all that live below them. `ids`: the runs themselves, or (itself = false) runs
 -- that this very transaction has ended (their results' xmin tells), whose children are to go. A run
 -- that is held is marked for its worker; one with registered undos is marked and woken, to go
--- backwards; any other ends here and wakes whoever waits for it, unless that one goes as well. The
+-- backwards, unless it does so already; any other ends here and wakes whoever waits for it, unless that one goes as well. The
 -- rows are looked up by id again, since what came while we waited for the first lock of this
 -- transaction is locked only here, and may have moved.
 WITH RECURSIVE asked AS MATERIALIZED (
@@ -31,7 +31,13 @@ WITH RECURSIVE asked AS MATERIALIZED (
         l.id, l.state,
         EXISTS (
             SELECT 1 FROM backroom.step AS s WHERE s.run_id = l.id AND s.kind = 'undo' OFFSET 0
-        ) AS undoes
+        ) AS undoes,
+        EXISTS (
+            SELECT 1 FROM backroom.step AS s WHERE s.run_id = l.id AND s.address = 'rollback' OFFSET 0
+        ) AND NOT EXISTS (
+            SELECT 1 FROM backroom.step AS s
+            WHERE s.run_id = l.id AND s.address = 'otherwise' AND s.name = 'begun' OFFSET 0
+        ) AS backwards
     FROM backroom.live AS l
     WHERE l.id = ANY (ARRAY(SELECT t.id FROM tree AS t)) ORDER BY l.id FOR UPDATE
 ), marked AS (
@@ -42,7 +48,7 @@ WITH RECURSIVE asked AS MATERIALIZED (
     SET cancel_reason = coalesce(l.cancel_reason, %(reason)s::text), state = 'ready',
         available_at = least(l.available_at, backroom.now_us())
     WHERE l.id = ANY (
-        ARRAY(SELECT k.id FROM locked AS k WHERE k.state <> 'running' AND k.undoes)
+        ARRAY(SELECT k.id FROM locked AS k WHERE k.state <> 'running' AND k.undoes AND NOT k.backwards)
     )
 ), ended AS (
     DELETE FROM backroom.live AS l

@@ -1,9 +1,10 @@
 -- The rows have been locked by an earlier statement and this one sees all that was committed until
 -- then: an event or a child's end that came before is found here, and one that comes later will
--- find the run waiting. A run that somebody asked to cancel is due at once, to hear of it.
+-- find the run waiting. A run that somebody asked to cancel is due at once, to hear of it; one that
+-- goes backwards has heard.
 UPDATE backroom.live AS l
 SET state = 'waiting', starts = 0, priority = l.priority %% 10, worker = NULL, available_at = CASE
-    WHEN l.cancel_reason IS NOT NULL OR EXISTS (
+    WHEN (l.cancel_reason IS NOT NULL AND NOT g.backwards) OR EXISTS (
         SELECT 1 FROM backroom.wait AS w
         WHERE w.run_id = l.id AND CASE w.kind
             WHEN 'event' THEN EXISTS (
@@ -26,14 +27,15 @@ SET state = 'waiting', starts = 0, priority = l.priority %% 10, worker = NULL, a
         END OFFSET 0
     ) THEN backroom.now_us()
     ELSE least(
-        l.deadline_at,
+        CASE WHEN NOT g.timeless THEN l.deadline_at END,
         coalesce(
             (SELECT min(w.due_at) FROM backroom.wait AS w WHERE w.run_id = l.id),
             9223372036854775807
         )
     )
 END
-FROM unnest(%(ids)s::uuid[], %(attempts)s::int[]) AS g (id, attempt)
+FROM unnest(%(ids)s::uuid[], %(attempts)s::int[], %(backwards)s::boolean[],
+    %(timeless)s::boolean[]) AS g (id, attempt, backwards, timeless)
 CROSS JOIN LATERAL (
     SELECT h.ctid AS place FROM backroom.live AS h
     WHERE h.id = g.id AND h.attempt = g.attempt AND h.state = 'running' OFFSET 0

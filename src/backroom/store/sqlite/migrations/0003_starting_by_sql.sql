@@ -101,7 +101,7 @@ END;
 
 -- Asks a run to be cancelled, with what is attached to it. What nobody performs ends here. A run
 -- that has something to undo, or children, is made ready with the reason on it: the worker that
--- claims it does the rest. An ended run is left alone.
+-- claims it does the rest. Left alone is a run that has ended or is being undone already.
 CREATE VIEW backroom_cancel AS SELECT NULL AS run_id, NULL AS reason WHERE 0;
 
 CREATE TRIGGER backroom_cancel_insert INSTEAD OF INSERT ON backroom_cancel BEGIN
@@ -134,7 +134,12 @@ CREATE TRIGGER backroom_cancel_insert INSTEAD OF INSERT ON backroom_cancel BEGIN
         state = CASE WHEN state = 'running' THEN state ELSE 'ready' END,
         available_at = CASE WHEN state = 'running' THEN available_at
             ELSE min(available_at, (SELECT now_us FROM backroom_clock)) END
-    WHERE id = NEW.run_id;
+    WHERE id = NEW.run_id AND (state = 'running' OR NOT EXISTS (
+        SELECT 1 FROM backroom_step AS s WHERE s.run_id = NEW.run_id AND s.address = 'rollback'
+    ) OR EXISTS (
+        SELECT 1 FROM backroom_step AS s
+        WHERE s.run_id = NEW.run_id AND s.address = 'otherwise' AND s.name = 'begun'
+    ));
 END;
 
 -- Moves a run that hasn't begun to another time; the deadline and the expiry (a column of 0004) move

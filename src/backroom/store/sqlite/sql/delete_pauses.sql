@@ -1,0 +1,1 @@
+DELETE FROM backroom_wait WHERE run_id = ? AND kind = 'retry'

@@ -1,1 +1,0 @@
-DELETE FROM backroom_step WHERE run_id = ? AND state <> 'done'
