@@ -193,6 +193,39 @@ def test_a_wrong_option_has_exit_code_2(backroom: Terminal) -> None:
     assert backroom("worker", "-n", "0").code == 2
 
 
+NOWHERE = "01a20c82-0000-7000-8000-000000000000"
+START = ("start", "ship", "--app", "tests.cli.shop:app", "--arg")
+
+
+@pytest.mark.parametrize(
+    ("command", "cause", "remedy"),
+    [
+        (("show", "x"), "There is no run x.", "Check the id"),
+        (("why", NOWHERE), f"There is no run {NOWHERE}.", "Check the id"),
+        (("cancel", NOWHERE), f"There is no run {NOWHERE}.", "Check the id"),
+        (("retry", NOWHERE), f"There is no run {NOWHERE}.", "Check the id"),
+        (("reschedule", NOWHERE, "--delay", "1h"), f"There is no run {NOWHERE}.", "Check the id"),
+        (("emit", NOWHERE, "go"), f"There is no run {NOWHERE}.", "Check the id"),
+        (("emit", NOWHERE, "go now"), "can't be the name of an event", "Use letters"),
+        (("pause", "a queue"), "can't be the name of a queue", "Use letters"),
+        ((*START, "order=3"), "order: Input should be a valid string", "Pass what"),
+        ((*START, 'ordr="pen"'), "missing a required argument: 'order'", "Pass the arguments"),
+        ((*START, 'order="pen"', "--key", "k" * 201), "A key has 1 to 200", "this one has 201"),
+        ((*START, 'order="pen"', "--queue", "a b"), "can't be the name of a queue", "Use letters"),
+        ((*START, 'order="pen"', "--delay", "9999d"), "A delay of", "at most ten years"),
+        ((*START, 'order="pen"', "--at", "9999-12-31T00:00Z"), "can't be waited for", "Use a"),
+        ((*START, f'order="{"x" * 1_100_000}"'), "more than the limit", "pass its name"),
+    ],
+    ids=lambda value: " ".join(value)[:40] if isinstance(value, tuple) else "",
+)
+def test_what_can_not_be_is_refused_with_a_remedy(
+    backroom: Terminal, client: Backroom, command: tuple[str, ...], cause: str, remedy: str
+) -> None:
+    where = ("--database", backroom.database) if command[0] == "start" else ()
+    fails(backroom(*command, *where), cause, remedy)
+    assert backroom("list").out == "No runs.\n", "and nothing was stored"
+
+
 def test_help_names_every_command_without_cutting(backroom: Terminal) -> None:
     said = backroom("--help")
     for name in ("worker", "serve", "migrate", "start", "list", "show", "cancel", "retry", "emit"):

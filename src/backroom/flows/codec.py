@@ -281,7 +281,8 @@ class Codec:
                 except ValueError:
                     pass
             raise InvalidInput(
-                f"{self._owner} doesn't fit {_name(self._hint)}: {_problems(error)}"
+                f"{self._owner} doesn't fit {_name(self._hint)}: {_problems(error)}. Pass what "
+                "the annotation says, or correct it."
             ) from error
 
     def validate(self, value: Any) -> Any:
@@ -293,7 +294,8 @@ class Codec:
             return self.adapter.validate_python(value)
         except ValueError as error:
             raise InvalidInput(
-                f"{self._owner} doesn't fit {_name(self._hint)}: {_problems(error)}"
+                f"{self._owner} doesn't fit {_name(self._hint)}: {_problems(error)}. Pass what "
+                "the annotation says, or correct it."
             ) from error
 
     def json_schema(self) -> dict[str, Any]:

@@ -122,7 +122,8 @@ class Signature:
             self._callers.bind(*args, **kwargs)
         except TypeError as error:
             raise InvalidInput(
-                f"{self.name}{self._callers} can't be called like this: {error}."
+                f"{self.name}{self._callers} can't be called like this: {error}. Pass "
+                "the arguments that it names."
             ) from None
         raise AssertionError("our binding refuses what Python's would take")
 

@@ -419,8 +419,12 @@ def to_microseconds(moment: datetime) -> int:
     try:
         since = moment.astimezone(UTC) - datetime(1970, 1, 1, tzinfo=UTC)
     except OverflowError:
-        raise InvalidTime(f"{moment!r} is beyond what can be reckoned with.") from None
+        raise InvalidTime(out_of_range(moment)) from None
     at = since // timedelta(microseconds=1)
     if not 0 <= at < min(FOREVER, 253_370_764_800_000_000):
-        raise InvalidTime(f"{moment!r} is not between 1970 and 9999.")
+        raise InvalidTime(out_of_range(moment))
     return at
+
+
+def out_of_range(moment: datetime) -> str:
+    return f"{moment.isoformat()} can't be waited for. Use a moment from 1970 to 9998."
