@@ -9,8 +9,9 @@ PYTHON := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
 CODE := src tests $(wildcard examples benchmarks)
 
-# Words for pytest: two processes at once. Others, for example: make test PYTEST="-x -k lease"
-PYTEST ?= -n 2
+# Words for pytest: two processes at once, and who has nothing left takes over from the other.
+# Others, for example: make test PYTEST="-x -k lease"
+PYTEST ?= -n 2 --dist worksteal
 
 .PHONY: help
 help: ## list the tasks

@@ -275,11 +275,16 @@ def test_an_await_that_the_author_cancels_kills_the_process(app: Backroom, folde
 
 
 def test_a_run_past_its_time_out_kills_the_process(app: Backroom, folder: str) -> None:
+    @app.flow
+    def first() -> Place:
+        return heavy.where()
+
     @app.flow(timeout=1.5)
     def flow() -> int:
         return heavy.hold(folder, "a")
 
     with at_work(app):
+        result(first.start())  # has a process started, which may take longer than the time-out
         run = flow.start()
         (pid,) = began(folder, "a")
         assert outcome(run) is State.FAILED

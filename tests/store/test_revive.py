@@ -217,3 +217,15 @@ def test_of_two_at_once_one_takes_the_run_up(desk: Desk, state: State) -> None:
         assert {type(one), type(other)} == {MovedOn, type(None)}
         assert desk.claim().attempt == run.attempt + 2
         assert len(desk.reader.attempts(run.id)) == 2
+
+
+def test_a_run_that_was_set_aside_keeps_when_it_first_began(desk: Desk) -> None:
+    run = desk.started_and_claimed()
+    desk.done(Attention(run.id, run.attempt, '{"kind": "E"}'))
+    began = desk.row(run.id).started_at
+    assert began is not None
+    desk.store.move_clock(HOUR)
+    desk.revive(run.id)
+    assert desk.row(run.id).started_at == began
+    desk.claim()
+    assert desk.row(run.id).started_at == began

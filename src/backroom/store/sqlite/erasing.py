@@ -30,10 +30,10 @@ def erase(tx: Transaction, verb: Erase) -> Erased:
         erased, live, needed = found.get(run_id, (0, 0, 0))
         if run_id not in found:
             refused.append((run_id, "there is no such run"))
-        elif live:
-            refused.append((run_id, "it has not ended"))
         elif needed:
             refused.append((run_id, "a run that has not ended may still read it"))
+        elif live:
+            refused.append((run_id, "it has not ended"))
         else:
             done.append(run_id)
             if not erased:

@@ -1,1 +1,2 @@
-SELECT id, name, lease_until, started_at, concurrency, bell, queues, flows FROM backroom_worker ORDER BY id
+SELECT id, name, lease_until, started_at, concurrency, bell, queues, flows FROM backroom_worker
+ORDER BY started_at, id
