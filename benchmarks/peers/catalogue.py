@@ -152,7 +152,7 @@ PEERS = (
 )  # fmt: skip
 
 NOT_MEASURED = {
-    "Prefect, Airflow, Temporal, Restate, Hatchet": "a server of their own would have to be set "
-    "up, and none of them is on a package index as a whole",
-    "RQ, arq": "Redis, not durable, like the three that stand for them",
+    "Prefect, Airflow, Temporal, Restate, Hatchet": "each brings a server of its own, which is not "
+    "set up here",
+    "RQ, arq": "on Redis, like the three that are",
 }
