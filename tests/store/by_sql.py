@@ -20,7 +20,7 @@ class Outsider:
         self.connection = connection
 
     def start(self, flow: str, data: str | None = None, **fields: Any) -> str:
-        """Start a run; its id. `fields`: key, delay_seconds, at, queue, priority, id."""
+        """Start a run; its id. `fields`: as the columns of SQLite's view."""
         if isinstance(self.connection, sqlite3.Connection):
             given = {"flow": flow, "input": data, **fields}
             columns, marks = ", ".join(given), ", ".join("?" * len(given))
@@ -57,10 +57,11 @@ class Outsider:
             self.connection.execute(statement, (run_id, delay_seconds))
 
 
-NAMES = {"delay_seconds": "delay", "timeout_seconds": "timeout"}
+NAMES = {"delay_seconds": "delay", "timeout_seconds": "timeout", "expires_seconds": "expires"}
 CASTS = {
     "delay_seconds": "make_interval(secs => %s)",
     "timeout_seconds": "make_interval(secs => %s)",
+    "expires_seconds": "make_interval(secs => %s)",
     "id": "%s::uuid",
     "at": "%s::timestamptz",
 }

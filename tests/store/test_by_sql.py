@@ -13,11 +13,12 @@ from typing import Any
 import psycopg
 import pytest
 
+from backroom.records.queues import QueueRules
 from backroom.records.runs import Started, StepRow
 from backroom.records.states import State
 from backroom.store.postgres import PostgresStore
 from backroom.store.sqlite import SqliteStore
-from backroom.store.verbs import Attention, SaveStep, Start
+from backroom.store.verbs import Attention, Declare, Expire, SaveStep, Start
 from tests.store.by_sql import Outsider, outsider
 from tests.store.desk import HOUR, MINUTE, SECOND, Desk, child, event
 
@@ -112,6 +113,9 @@ def test_a_time_may_be_given_with_its_zone(desk: Desk, sql: Outsider) -> None:
         (None, {"at": "tomorrow or so"}),
         (None, {"timeout_seconds": 0}),
         (None, {"id": "7"}),
+        (None, {"expires_seconds": 0}),
+        (None, {"partition": "ada"}),
+        (None, {"partition": "ada", "queue": "unparted"}),
     ],
     ids=lambda value: str(value)[:40],
 )
@@ -121,6 +125,45 @@ def test_what_would_do_harm_is_refused_with_nothing_stored(
     with pytest.raises(REFUSED):
         sql.start(**{"flow": "flow", "data": data, **fields})
     assert not desk.reader.runs()
+
+
+def test_a_partition_is_heeded(desk: Desk, sql: Outsider) -> None:
+    desk.done(Declare(QueueRules("reports", concurrency_per_partition=1)))
+    started = [sql.start("flow", queue="reports", partition=name) for name in ("a", "a", "b")]
+    claimed = [run.id for run in desk.claims(queues=("reports",)).runs]
+    assert claimed == [started[0], started[2]]
+    nobodys = [sql.start("flow", queue="reports") for _ in range(2)]
+    assert [run.id for run in desk.claims(queues=("reports",)).runs] == nobodys[:1]
+    with pytest.raises(REFUSED):
+        sql.start("flow", queue="reports", partition="")
+
+
+def test_an_expiry_counts_from_when_it_is_due(desk: Desk, sql: Outsider) -> None:
+    late = sql.start("flow", delay_seconds=60, expires_seconds=60)
+    soon = sql.start("flow", expires_seconds=60)
+    desk.store.move_clock(90 * SECOND)
+    assert desk.do(Expire()) == 1
+    assert desk.row(soon).state is State.CANCELLED
+    sql.reschedule(late, 600)
+    desk.store.move_clock(630 * SECOND)
+    assert desk.do(Expire()) == 0
+    desk.store.move_clock(60 * SECOND)
+    assert desk.do(Expire()) == 1
+
+
+def test_a_full_queue_answers_busy(desk: Desk, sql: Outsider) -> None:
+    desk.done(Declare(QueueRules("mail", max_waiting=2, concurrency_per_partition=5)))
+    first = sql.start("flow", queue="mail", key="k", partition="a")
+    sql.start("flow", queue="mail", delay_seconds=60)
+    with pytest.raises(REFUSED, match="Busy: the queue"):
+        sql.start("flow", queue="mail")
+    assert sql.start("flow", queue="mail", key="k") == first
+    assert sql.start("flow", queue="mail", id=first) == first
+    assert len(desk.reader.runs()) == 2
+    forced = sql.start("flow", queue="mail", key="forced", even_if_full=True)
+    assert desk.row(forced).state is State.READY
+    desk.claims(queues=("mail",))
+    sql.start("flow", queue="mail", key="there is room again")
 
 
 def test_a_rollback_takes_the_run_away(desk: Desk) -> None:

@@ -12,7 +12,7 @@ CREATE VIEW backroom_start AS
 SELECT
     NULL AS id, NULL AS flow, NULL AS input, NULL AS key, NULL AS delay_seconds, NULL AS at,
     NULL AS queue, NULL AS priority, NULL AS timeout_seconds, NULL AS subject,
-    NULL AS version
+    NULL AS version, NULL AS partition, NULL AS expires_seconds, NULL AS even_if_full
 WHERE 0;
 
 CREATE TRIGGER backroom_start_insert INSTEAD OF INSERT ON backroom_start BEGIN
@@ -64,9 +64,36 @@ CREATE TRIGGER backroom_start_insert INSTEAD OF INSERT ON backroom_start BEGIN
     SELECT RAISE(ABORT, 'A version is a number from 1 to 1000000000.')
     WHERE NEW.version IS NOT NULL
         AND NOT (typeof(NEW.version) = 'integer' AND NEW.version BETWEEN 1 AND 1000000000);
+    SELECT RAISE(ABORT, 'An expiry is a number of seconds, more than 0 and at most ten years.')
+    WHERE NEW.expires_seconds IS NOT NULL AND NOT (
+        typeof(NEW.expires_seconds) IN ('integer', 'real')
+        AND NEW.expires_seconds > 0 AND NEW.expires_seconds <= 316224000
+    );
+    SELECT RAISE(ABORT, 'A partition is a text of 1 to 200 characters, of a queue that is declared with concurrency_per_partition.')
+    WHERE NEW.partition IS NOT NULL AND NOT (
+        typeof(NEW.partition) = 'text' AND length(NEW.partition) BETWEEN 1 AND 200
+        AND instr(NEW.partition, char(0)) = 0
+        AND EXISTS (SELECT 1 FROM backroom_queue AS q WHERE q.name = NEW.queue AND q.parted = 1)
+    );
+    SELECT RAISE(ABORT, 'Busy: the queue has as many runs that haven''t begun as it may have. Try again in a moment, or raise its max_waiting; even_if_full = 1 lets a run in all the same.')
+    FROM backroom_queue AS q
+    WHERE q.name = coalesce(NEW.queue, 'default') AND q.max_waiting IS NOT NULL
+        AND NOT coalesce(NEW.even_if_full, 0)
+        AND NOT EXISTS (SELECT 1 FROM backroom_key AS k WHERE k.flow = NEW.flow AND k.key = NEW.key)
+        AND NOT EXISTS (SELECT 1 FROM backroom_run AS r WHERE r.id = NEW.id)
+        AND q.max_waiting <= (
+            SELECT count(*) FROM backroom_live AS l
+            WHERE (l.state = 'ready' OR l.state = 'scheduled' OR l.state = 'waiting')
+              AND (l.partition IS NULL OR l.state <> 'ready' OR l.priority >= 10)
+              AND l.queue = q.name AND l.started_at IS NULL
+        ) + (
+            SELECT count(*) FROM backroom_live AS l
+            WHERE l.state = 'ready' AND l.priority < 10 AND l.partition IS NOT NULL
+              AND l.queue = q.name AND l.started_at IS NULL
+        );
     -- The id is a UUIDv7: 48 bits of time in milliseconds, the version, and random bits.
     INSERT INTO backroom_run (
-        id, flow, queue, priority, key, input, timeout_us, created_at, subject, version
+        id, flow, queue, priority, key, input, timeout_us, created_at, subject, version, partition
     )
     SELECT
         coalesce(NEW.id, printf(
@@ -75,17 +102,22 @@ CREATE TRIGGER backroom_start_insert INSTEAD OF INSERT ON backroom_start BEGIN
         )),
         NEW.flow, coalesce(NEW.queue, 'default'), coalesce(NEW.priority, 5), NEW.key,
         coalesce(NEW.input, '{}'), CAST(round(NEW.timeout_seconds * 1000000.0) AS INTEGER),
-        (SELECT now_us FROM backroom_clock), NEW.subject, coalesce(NEW.version, 1)
+        (SELECT now_us FROM backroom_clock), NEW.subject, coalesce(NEW.version, 1),
+        coalesce(NEW.partition, (
+            SELECT '' FROM backroom_queue AS q
+            WHERE q.name = coalesce(NEW.queue, 'default') AND q.per_partition IS NOT NULL
+        ))
     FROM (SELECT CAST(round((julianday('now') - 2440587.5) * 86400000.0) AS INTEGER) AS ms)
     WHERE NOT EXISTS (SELECT 1 FROM backroom_key AS k WHERE k.flow = NEW.flow AND k.key = NEW.key)
         AND NOT EXISTS (SELECT 1 FROM backroom_run AS r WHERE r.id = NEW.id);
     INSERT INTO backroom_live (
-        id, flow, queue, priority, state, available_at, deadline_at
+        id, flow, queue, priority, state, available_at, deadline_at, partition, expires_at
     )
     SELECT
         id, flow || CASE WHEN version > 1 THEN '@' || version ELSE '' END, queue, priority,
         CASE WHEN due > created_at THEN 'scheduled' ELSE 'ready' END,
-        due, due + timeout_us
+        due, due + timeout_us, partition,
+        due + CAST(round(NEW.expires_seconds * 1000000.0) AS INTEGER)
     FROM (
         SELECT r.*, coalesce(
             CAST(round((julianday(NEW.at) - 2440587.5) * 86400000.0) AS INTEGER) * 1000,

@@ -57,7 +57,10 @@ CREATE FUNCTION backroom.start(
     timeout interval DEFAULT NULL,
     id uuid DEFAULT NULL,
     subject text DEFAULT NULL,
-    version integer DEFAULT 1
+    version integer DEFAULT 1,
+    partition text DEFAULT NULL,
+    expires interval DEFAULT NULL,
+    even_if_full boolean DEFAULT false
 ) RETURNS uuid
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -66,6 +69,12 @@ DECLARE
     timeout_us bigint := (extract(epoch FROM start.timeout) * 1000000)::bigint;
     given text := coalesce(start.input::text, '{}');
     holder uuid;
+    expires_us bigint := (extract(epoch FROM start.expires) * 1000000)::bigint;
+    most integer;
+    unbegun bigint;
+    part text := coalesce(start.partition, (
+        SELECT '' FROM backroom.queue AS q WHERE q.name = start.queue AND q.per_partition IS NOT NULL
+    ));
 BEGIN
     IF (start.flow ~ '^[A-Za-z_][A-Za-z0-9_.:-]*$' AND length(start.flow) <= 200) IS NOT TRUE
         OR (start.queue ~ '^[A-Za-z_][A-Za-z0-9_.:-]*$' AND length(start.queue) <= 200) IS NOT TRUE
@@ -95,6 +104,43 @@ BEGIN
         RAISE EXCEPTION 'The input has % bytes.', octet_length(given)
             USING ERRCODE = '22023', HINT = 'Use at most 1048576.';
     END IF;
+    IF expires_us <= 0 OR expires_us > 316224000000000 THEN
+        RAISE EXCEPTION 'The expiry can''t be %.', start.expires
+            USING ERRCODE = '22023', HINT = 'Use more than nothing and at most ten years.';
+    ELSIF start.partition IS NOT NULL AND NOT (
+        length(start.partition) BETWEEN 1 AND 200
+        AND EXISTS (SELECT 1 FROM backroom.queue AS q WHERE q.name = start.queue AND q.parted)
+    ) THEN
+        RAISE EXCEPTION 'The partition can''t be %.', start.partition
+            USING ERRCODE = '22023', HINT = 'Use 1 to 200 characters, in a queue that is declared '
+                'with concurrency_per_partition.';
+    END IF;
+    SELECT q.max_waiting INTO most FROM backroom.queue AS q
+    WHERE q.name = start.queue AND NOT coalesce(start.even_if_full, false);
+    IF most IS NOT NULL
+        AND NOT EXISTS (
+            SELECT 1 FROM backroom.key AS k WHERE k.flow = start.flow AND k.key = start.key
+        )
+        AND NOT EXISTS (SELECT 1 FROM backroom.run AS r WHERE r.id = start.id)
+    THEN
+        SELECT count(*) INTO unbegun FROM (
+            SELECT 1 FROM backroom.live AS l
+            WHERE l.queue = start.queue AND l.state IN ('ready', 'scheduled', 'waiting')
+              AND (l.partition IS NULL OR l.state <> 'ready' OR l.priority >= 10)
+              AND l.started_at IS NULL
+            UNION ALL
+            SELECT 1 FROM backroom.live AS l
+            WHERE l.queue = start.queue AND l.partition IS NOT NULL AND l.state = 'ready'
+              AND l.priority < 10 AND l.started_at IS NULL
+            LIMIT most
+        ) AS l;
+        IF unbegun >= most THEN
+            RAISE EXCEPTION 'Busy: the queue % has as many runs that haven''t begun as it may have.',
+                start.queue
+                USING ERRCODE = '53400', HINT = 'Try again in a moment, or raise its max_waiting; '
+                    'even_if_full => true lets a run in all the same.';
+        END IF;
+    END IF;
     IF start.key IS NOT NULL THEN
         INSERT INTO backroom.key (flow, key, run_id) VALUES (start.flow, start.key, made)
         ON CONFLICT DO NOTHING;
@@ -108,20 +154,22 @@ BEGIN
         END IF;
     END IF;
     INSERT INTO backroom.run (
-        id, flow, queue, priority, key, input, timeout_us, created_at, subject, version
+        id, flow, queue, priority, key, input, timeout_us, created_at, subject, version, partition
     )
     VALUES (
         made, start.flow, start.queue, start.priority, start.key, given, timeout_us,
-        backroom.now_us(), start.subject, start.version
+        backroom.now_us(), start.subject, start.version, part
     )
     ON CONFLICT DO NOTHING;
     IF FOUND THEN
-        INSERT INTO backroom.live (id, flow, queue, priority, state, available_at, deadline_at)
+        INSERT INTO backroom.live (
+            id, flow, queue, priority, state, available_at, deadline_at, partition, expires_at
+        )
         VALUES (
             made, start.flow || CASE WHEN start.version > 1 THEN '@' || start.version ELSE '' END,
             start.queue, start.priority,
             CASE WHEN due > backroom.now_us() THEN 'scheduled' ELSE 'ready' END,
-            due, due + timeout_us
+            due, due + timeout_us, part, due + expires_us
         );
     END IF;
     RETURN made;
@@ -224,7 +272,8 @@ $$;
 
 -- Everybody may execute a new function. These are for those who are named.
 REVOKE EXECUTE ON FUNCTION
-    backroom.start(text, json, text, interval, timestamptz, text, integer, interval, uuid, text, integer),
+    backroom.start(text, json, text, interval, timestamptz, text, integer, interval, uuid, text, integer, text,
+        interval, boolean),
     backroom.cancel(uuid, text),
     backroom.reschedule(uuid, interval, timestamptz),
     backroom.state_of(uuid)
