@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from backroom.flows.waits import first, sleep, wait_for_event
     from backroom.records.errors import BackroomError, Rollback
     from backroom.records.states import State
+    from backroom.rules.breakers import Breaker
     from backroom.rules.retry import Retry
 
 __version__ = "0.1.0.dev0"
@@ -44,6 +45,7 @@ __version__ = "0.1.0.dev0"
 __all__ = [
     "Backroom",
     "BackroomError",
+    "Breaker",
     "CurrentRun",
     "Retry",
     "Rollback",
@@ -67,6 +69,7 @@ __all__ = [
 _HOMES = {
     "Backroom": "backroom.app.backroom",
     "BackroomError": "backroom.records.errors",
+    "Breaker": "backroom.rules.breakers",
     "CurrentRun": "backroom.flows.current",
     "Retry": "backroom.rules.retry",
     "Rollback": "backroom.records.errors",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from decimal import Decimal
 
-from backroom import Backroom, Retry, Rollback, lock, progress, step, wait_for_event
+from backroom import Backroom, Breaker, Retry, Rollback, lock, progress, step, wait_for_event
 
 app = Backroom()
 log = logging.getLogger("shop")
@@ -65,3 +65,13 @@ async def trip(rooms: list[str]) -> None:
     for room in rooms:
         await book(room)
     raise Rollback("there is no flight")
+
+
+@step(breaker=Breaker("bank", failures=1, seconds=3600))
+async def call() -> None:
+    raise ConnectionError("no route")
+
+
+@app.flow
+async def call_bank() -> None:
+    await call()

@@ -1,4 +1,4 @@
-"""`backroom queues`, `pause`, `resume`, `why` and `locks`."""
+"""`backroom queues`, `pause`, `resume`, `why`, `locks` and `breakers`."""
 
 from __future__ import annotations
 
@@ -77,3 +77,22 @@ def test_locks_shows_who_has_one_and_why_names_the_holder(
     assert said.out.splitlines()[1].split()[0] == first.id
     assert said.out.rstrip().endswith("1        till 1")
     assert f"which the run {first.id} (hold, waiting) has" in backroom("why", second.id).out
+
+
+def test_breakers_are_listed_and_closed(backroom: Terminal, client: Backroom) -> None:
+    assert backroom("breakers").out == "No breaker has counted a failure.\n"
+    with at_work(client):
+        run = shop.call_bank.start()
+        eventually(lambda: run.status().wait().state is State.FAILED)
+        second = shop.call_bank.start()
+        eventually(lambda: second.status().wait().state is State.WAITING)
+    (row,) = backroom("breakers", "--json").json()
+    assert (row["name"], row["stands"], row["failures"]) == ("bank", "open", 1)
+    assert row["error"] == "ConnectionError"
+    line = backroom("breakers").out.splitlines()[1]
+    assert line.startswith("bank")
+    assert "open, tried in" in line
+    assert "for the breaker bank" in backroom("why", second.id).out
+    assert backroom("breakers", "--close", "bank").out == "bank is closed.\n"
+    assert backroom("breakers", "--close", "bank").out == "bank has counted no failures.\n"
+    assert second.status().wait().state is State.READY

@@ -64,6 +64,7 @@ LIMITS = {
     "CHAIN_DEPTH": "runs in a chain in which each was started by the one before",
     "DELAY_US": "microseconds of a delay or time-out: ten years",
     "AFTER": "runs that one run can begin after",
+    "BREAKER_FAILURES": "failures in a row, the most that a breaker may wait for",
     "LOCKS": "names that one call of `lock()` asks for",
     "STARTS": "deaths of a worker in one run without progress, alone in the last, before it is set "
     "aside",

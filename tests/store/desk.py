@@ -171,6 +171,7 @@ class Desk:
     def everything(self) -> list[object]:
         """All rows that a reader shows, to be compared."""
         seen: list[object] = [self.reader.workers(), self.reader.mail(self.ids)]
+        seen.append(self.reader.breakers())
         for run_id in self.ids:
             seen.append(self.reader.run(run_id))
             seen.append(self.reader.steps(run_id))

@@ -30,6 +30,7 @@ from backroom.store.verbs import (
     SaveWaits,
     Settle,
     Start,
+    Strike,
     Verb,
 )
 from tests.store.desk import HOUR, SECOND, Desk, child, event, step, timer
@@ -102,6 +103,18 @@ def ending(make: Callable[[str, int], Verb]) -> Case:
     return case
 
 
+def strikes(desk: Desk) -> Verb:
+    run = desk.started_and_claimed()
+    strike = Strike("pay", 5, HOUR, "E")
+    return SaveStep(run.id, run.attempt, step(state="trying", error="{}"), strike=strike)
+
+
+def mends(desk: Desk) -> Verb:
+    desk.do(strikes(desk))
+    run = desk.started_and_claimed()
+    return SaveStep(run.id, run.attempt, step(), mends="pay")
+
+
 def in_line(desk: Desk) -> Verb:
     first = desk.started_and_claimed()
     desk.do(Lock(first.id, first.attempt, "lock#1", ("x",)))
@@ -127,6 +140,8 @@ CASES: dict[str, Case] = {
     "Reschedule": lambda desk: Reschedule(desk.start(timeout_us=HOUR), at=desk.now() + HOUR),
     "SaveStep": save_step,
     "SaveStep that gives locks back": gives_back,
+    "SaveStep of a failed call": strikes,
+    "SaveStep of a call that mends": mends,
     "Lock": ending(lambda run_id, attempt: Lock(run_id, attempt, "lock#1", ("x", "y"))),
     "Lock that has to wait": in_line,
     "SaveWaits": save_waits,

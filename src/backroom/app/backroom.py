@@ -46,10 +46,10 @@ from backroom.records import limits
 from backroom.records.erasure import Erased
 from backroom.records.errors import Refused, UnknownFlow
 from backroom.records.queues import Pruned, QueueRow, QueueRules
-from backroom.records.runs import served_as
+from backroom.records.runs import BreakerRow, HeldLock, served_as
 from backroom.rules.retry import NO_RETRY, Retry
 from backroom.store.protocol import Store
-from backroom.store.verbs import Declare, Pause, Resume
+from backroom.store.verbs import CloseBreaker, Declare, Pause, Resume
 
 if TYPE_CHECKING:
     from backroom.app.settings import Settings
@@ -318,6 +318,21 @@ class Backroom:
         """Let a paused queue go on."""
         check_name(queue, "queue")
         return Promise(self._starter.ask(Resume(queue)), lambda _: None, what="Resuming")
+
+    def locks(self) -> Pending[list[HeldLock]]:
+        """The locks that runs hold, by name."""
+        return Promise(self._starter.locks(), lambda rows: rows, what="Reading the locks")
+
+    def breakers(self) -> Pending[list[BreakerRow]]:
+        """The breakers that count failures or are open, by name."""
+        return Promise(self._starter.breakers(), lambda rows: rows, what="Reading the breakers")
+
+    def close_breaker(self, name: str) -> Pending[bool]:
+        """Let a service be called again at once; whether its breaker had counted any failure."""
+        check_name(name, "breaker")
+        return Promise(
+            self._starter.ask(CloseBreaker(name)), lambda there: there, what="Closing a breaker"
+        )
 
     def prune(
         self,

@@ -24,6 +24,7 @@ COMMANDS = {
     "pause": "backroom.cli.queues",
     "resume": "backroom.cli.queues",
     "locks": "backroom.cli.holding",
+    "breakers": "backroom.cli.breaking",
     "cancel": "backroom.cli.acts",
     "retry": "backroom.cli.recovery",
     "rewind": "backroom.cli.recovery",

@@ -20,6 +20,7 @@ from backroom.records.states import FINAL
 from backroom.store.protocol import Reader, Store
 from backroom.store.verbs import (
     Cancel,
+    CloseBreaker,
     Declare,
     Emit,
     Reschedule,
@@ -37,7 +38,7 @@ T = TypeVar("T")
 log = logging.getLogger("backroom")
 
 # What may make work for a worker: after these the doorbell is rung.
-_RINGING = (Start, Emit, Cancel, Revive, Reschedule, Declare, Resume)
+_RINGING = (Start, Emit, Cancel, Revive, Reschedule, Declare, Resume, CloseBreaker)
 
 
 class Office:

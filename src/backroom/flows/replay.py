@@ -30,14 +30,21 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from backroom.flows.context import Blocked, RunContext
-from backroom.flows.effects import Block, Effect, InTransaction, Protocol_, Save
+from backroom.flows.effects import Ask, Block, Effect, InTransaction, Protocol_, Save
 from backroom.flows.elsewhere import InvokeElsewhere
 from backroom.flows.failures import as_json, failed_step, kept_at, read
 from backroom.flows.undo import register_undo
 from backroom.records import limits
-from backroom.records.errors import InvalidInput, ProcessDied, Refused, TransactionEnded
+from backroom.records.errors import (
+    InvalidInput,
+    ProcessDied,
+    Refused,
+    TransactionEnded,
+    kind_of,
+)
 from backroom.records.runs import StepRow, WaitRow
 from backroom.rules.retry import delay_us
+from backroom.store.verbs import Probe, Probed, Strike
 
 if TYPE_CHECKING:
     from backroom.flows.steps import StepSpec
@@ -117,7 +124,8 @@ def _perform_step(
             )  # fmt: skip
 
         def record(state: str, result: str | None, error: str | None) -> Save:
-            return Save(context.saving(row_of(state, result, error)))
+            verdict = verdict_on(spec, failed, mends=mends)  # noqa: B023
+            return Save(context.saving(row_of(state, result, error), **verdict))
 
         def call(function: Callable[..., Any]) -> Effect:
             invoke = spec.invoke(function, args, kwargs, address, tries)  # noqa: B023  likewise
@@ -130,9 +138,12 @@ def _perform_step(
                 lambda value: row_of("done", spec.codec.encode(value), None),  # noqa: B023
             )
 
+        mends = spec.breaker is not None and (yield from _admitted(context, spec, address))
+        failed: Exception | None = None
         try:
             value = yield call(spec.function)
         except Exception as error:
+            failed = error
             deaths = deaths + 1 if isinstance(error, ProcessDied) else 0
             if isinstance(error, ProcessDied):
                 error.deaths = deaths
@@ -165,6 +176,40 @@ def _perform_step(
             raise failed_step(context.kept[address]) from error
         yield record("done", result, None)
         return value
+
+
+def verdict_on(spec: StepSpec, failed: Exception | None, *, mends: bool) -> dict[str, Any]:
+    """What the checkpoint of a call tells its breaker: nothing, if all was well and is."""
+    breaker = spec.breaker
+    if breaker is None:
+        return {}
+    if failed is not None and breaker.counts(failed):
+        kind = kind_of(type(failed))
+        return {"strike": Strike(breaker.name, breaker.failures, breaker.pause_us, kind)}
+    return {"mends": breaker.name} if mends else {}
+
+
+def _admitted(context: RunContext, spec: StepSpec, address: str) -> Protocol_[bool]:
+    """Wait until the breaker lets this call through; whether it has failures to forget then, if
+    all goes well. Looks, and writes nothing, as long as the breaker isn't open.
+    """
+    breaker = spec.breaker
+    assert breaker is not None
+    run = context.run
+    while True:
+        found = yield Ask(lambda reader: reader.breakers(breaker.name))
+        if not found or found[0].open_until is None:
+            return bool(found)
+        lease_us = max(breaker.pause_us, round((spec.timeout or 0) * 1_000_000))
+        answer: Probed = yield Save(Probe(run.id, run.attempt, breaker.name, address, lease_us))
+        if answer.go:
+            return True
+        row = WaitRow(
+            f"{address}:breaker{answer.until}", "breaker", breaker.name, None, answer.until
+        )
+        row = context.waits.get(row.address, row)
+        while not context.is_due(row.address):
+            yield Block(partial(Blocked, (row,), partial(context.is_due, row.address)))
 
 
 def one_at_a_time(

@@ -34,7 +34,7 @@ from backroom.flows.why import Why, why
 from backroom.records import limits
 from backroom.records.errors import Refused, RunNotFound
 from backroom.records.queues import Pruned, QueueRow, QueueRules
-from backroom.records.runs import NewRun, RunRow, Started
+from backroom.records.runs import BreakerRow, HeldLock, NewRun, RunRow, Started
 from backroom.records.states import State
 from backroom.store.verbs import Cancel, Emit, Prune, Reschedule, Start, Verb
 
@@ -306,6 +306,12 @@ class Starter:
         return office.after(
             after, lambda started: office.read(lambda reader: why(reader, _id(started, run_id)))
         )
+
+    def locks(self) -> Future[list[HeldLock]]:
+        return self._office().read(lambda reader: reader.locks())
+
+    def breakers(self) -> Future[list[BreakerRow]]:
+        return self._office().read(lambda reader: reader.breakers())
 
     def queues(self) -> Future[list[QueueRow]]:
         return self._office().read(lambda reader: reader.queues())

@@ -21,6 +21,7 @@ from backroom.flows.straight import perform_straight
 from backroom.flows.undo import undoable
 from backroom.records import limits
 from backroom.records.errors import InvalidTime, NotStorable, Refused
+from backroom.rules.breakers import Breaker
 from backroom.rules.retry import NO_RETRY, UNDO_RETRY, Retry
 
 __all__ = ["AsyncStep", "Step", "StepSpec", "TransactionStep", "check_name", "step"]
@@ -47,6 +48,7 @@ class StepSpec:
     transaction: bool = False
     executor: str | None = None
     key: str | None = None
+    breaker: Breaker | None = None
 
     @property
     def codec(self) -> Codec:
@@ -219,6 +221,7 @@ def step(
     transaction: Literal[False] = False,
     process: bool = False,
     executor: str | None = None,
+    breaker: Breaker | None = None,
 ) -> _Decorator: ...
 @overload
 def step(
@@ -248,6 +251,7 @@ def step(
     transaction: bool = False,
     process: bool = False,
     executor: str | None = None,
+    breaker: Breaker | None = None,
 ) -> Any:
     """Make a function a step: inside a flow its result is kept and it never runs again.
 
@@ -269,6 +273,8 @@ def step(
                  crash: other runs go on beside it, and a time-out or a cancel kills it. The body
                  has to stand at the top level of a module, and its arguments must be picklable
     executor     the same in an executor that `app.executor(name, ...)` has declared
+    breaker      what it has in common with all steps that call the same outside service: after
+                 enough failures in a row nobody calls for a while, and the runs are parked
     """
     names = caller_names(1)
     if process:
@@ -290,7 +296,13 @@ def step(
             check_input=check_input,
             transaction=transaction,
             executor=executor,
+            breaker=breaker,
         )
+        if breaker is not None and transaction:
+            raise TypeError(
+                f"Step {spec.name} has transaction=True and a breaker. A breaker is for services "
+                "outside of the database: call them in a step of their own."
+            )
         if executor is not None:
             check_importable(function, spec.name)
             if transaction or (process and executor != OWN):

@@ -60,5 +60,6 @@ def may_be_straight(context: RunContext, scope: FlowScope, spec: StepSpec, addre
         and spec.undo is None
         and spec.executor is None
         and not spec.transaction
+        and spec.breaker is None
         and scope.owner is here()  # in a task of the author's own it is a leaf, which drive counts
     )

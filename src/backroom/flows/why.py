@@ -120,6 +120,8 @@ def for_what(reader: Reader, run: RunRow, wait: WaitRow, now: int) -> tuple[str,
             return f"for runs that it has started to end{until}", facts
         case "lock":
             return for_locks(reader, run, wait, facts)
+        case "breaker":
+            return for_breaker(reader, wait, now, facts)
         case "after" | "after_end":
             text, facts = for_run(reader, wait, facts)
             return f"{text} before it begins", facts
@@ -156,6 +158,21 @@ def for_locks(
         )
     text = " and ".join(told) or f"for the lock {wait.name}, which it has by now"
     return text, facts | {"lock": wait.name, "holders": [row.holder for row in lacking]}
+
+
+def for_breaker(
+    reader: Reader, wait: WaitRow, now: int, facts: dict[str, Any]
+) -> tuple[str, dict[str, Any]]:
+    facts |= {"breaker": wait.name}
+    found = reader.breakers(wait.name)
+    if not found:
+        return f"for the breaker {wait.name}, which has closed by now", facts
+    facts |= {"failures": found[0].failures, "error": found[0].error}
+    return (
+        f"for the breaker {wait.name}, open after {found[0].failures} failures in a row (the last "
+        f"one: {found[0].error}); it is asked again {ago(wait.due_at, now)}",
+        facts,
+    )
 
 
 def about(run: RunRow | None) -> str:

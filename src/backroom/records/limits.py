@@ -4,6 +4,7 @@ from __future__ import annotations
 
 __all__ = [
     "AFTER",
+    "BREAKER_FAILURES",
     "CHAIN_DEPTH",
     "DEATHS",
     "DELAY_US",
@@ -40,6 +41,7 @@ PRIORITIES = range(10)  # 0 is the most urgent
 STEPS = 10_000  # checkpoints of one run
 MAILBOX_EVENTS = 1_000  # unread events of one run
 CHAIN_DEPTH = 32  # runs started by runs started by runs …
+BREAKER_FAILURES = 10_000  # failures in a row, the most that a breaker may wait for
 AFTER = 1_000  # runs that one run can begin after
 LOCKS = 100  # names that one call of lock() asks for
 DELAY_US = 10 * 366 * 24 * 3600 * 1_000_000  # ten years

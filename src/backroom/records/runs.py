@@ -14,6 +14,7 @@ from backroom.records.values import value
 __all__ = [
     "FOREVER",
     "AttemptRow",
+    "BreakerRow",
     "Claimed",
     "Claims",
     "HeldLock",
@@ -101,6 +102,7 @@ class WaitRow:
     kind:  timer (nothing but its time), event (name = the event's), child (name = the run's id),
            children (name = a window of child runs, see rules/windows.py; over when none is live),
            retry (a step's backoff; name = the step's), lock (name = the lock's, or of several),
+           breaker (name = the breaker's, which is open),
            after, after_end (of a run that hasn't begun: name = the run that has to succeed before,
            or to end somehow; the time is the run's own)
     The time is either `delay_us` from the moment of storing or, when known, `due_at`; neither:
@@ -135,6 +137,22 @@ class HeldLock:
     run_id: str
     held_at: int
     waiting: int
+
+
+@value
+class BreakerRow:
+    """How calls of an outside service went lately; a service that works has none.
+
+    open_until   nobody calls before; None: it is called as ever
+    probe_until  so long others wait for the one call that is made after that to try
+    """
+
+    name: str
+    failures: int
+    failed_at: int
+    open_until: int | None
+    probe_until: int | None
+    error: str | None  # the kind of the last one
 
 
 @value

@@ -19,6 +19,7 @@ from backroom.records.erasure import AuditRow
 from backroom.records.queues import QueueRow, Standing
 from backroom.records.runs import (
     AttemptRow,
+    BreakerRow,
     HeldLock,
     LockRow,
     Mail,
@@ -116,6 +117,10 @@ class Reader(Protocol):
 
     def locks(self, limit: int = 1_000) -> list[HeldLock]:
         """The locks that are held, by name."""
+        ...
+
+    def breakers(self, name: str | None = None) -> list[BreakerRow]:
+        """The breakers that count failures or are open, by name; or this one alone."""
         ...
 
     def cancelled(self, worker_id: str) -> list[tuple[str, str]]:

@@ -22,9 +22,9 @@ in one statement in ascending order of id. A fenced verb that holds no longer is
 value in its place. Only the world's failures (connection, disk) raise, for the batch as a whole.
 
 Order within a batch, whatever the order in the list: Declare, Pause and Resume, then Start, Emit,
-Cancel and the other doors, then Progress, SaveStep, Lock, SaveWaits, then Settle, Park, Again,
-HandBack, Attention, then Expire, Prune and Erase, then Claim. So a completion and the next claim
-share a transaction, and the claim sees what it freed.
+Cancel and the other doors, then Progress, SaveStep, Lock, Probe, SaveWaits, then Settle, Park,
+Again, HandBack, Attention, then Expire, Prune and Erase, then Claim. So a completion and the next
+claim share a transaction, and the claim sees what it freed.
 """
 
 from __future__ import annotations
@@ -42,6 +42,7 @@ __all__ = [
     "Attention",
     "Cancel",
     "Claim",
+    "CloseBreaker",
     "Declare",
     "Emit",
     "Erase",
@@ -52,6 +53,8 @@ __all__ = [
     "Locked",
     "Park",
     "Pause",
+    "Probe",
+    "Probed",
     "Progress",
     "Prune",
     "Reconcile",
@@ -66,6 +69,7 @@ __all__ = [
     "SaveWaits",
     "Settle",
     "Start",
+    "Strike",
     "Verb",
 ]
 
@@ -210,6 +214,17 @@ class Claim(Verb):
 
 
 @value
+class Strike:
+    """A failed call of an outside service: the breaker's name, after how many it opens and for how
+    long, and the error's kind."""
+
+    name: str
+    failures: int
+    pause_us: int
+    error: str
+
+
+@value
 class SaveStep(Fenced):
     """Write a checkpoint, with all that must become true in the same instant. Answers None.
 
@@ -221,6 +236,10 @@ class SaveStep(Fenced):
     addresses begin so are removed, but for those of steps with an undo, which will ask for them.
     `releases`: the locks that were taken at the checkpoint's address are given back; who is next in
     their lines has them now, and wakes if it has all it waits for.
+    `strike`: the call that this checkpoint tells of has failed, and that counts with the breaker.
+    The last one of as many in a row opens it, and so does the failure of the call that was to try
+    it. `mends`: the call went well, so this breaker has no failures any more; whoever waits for it
+    wakes. Calls that began before it opened don't count, either way.
     """
 
     step: StepRow
@@ -229,6 +248,8 @@ class SaveStep(Fenced):
     clears_starts: bool = False
     forgets: str | None = None
     releases: bool = False
+    strike: Strike | None = None
+    mends: str | None = None
 
 
 @value
@@ -253,6 +274,26 @@ class Locked:
 
     held: bool
     circle: tuple[str, ...] = ()
+
+
+@value
+class Probe(Fenced):
+    """Ask an open breaker whether this call is the one to be made to try. Answers `Probed`.
+
+    `lease_us`: how long others wait for its end, which a crash would keep from them.
+    """
+
+    name: str
+    address: str
+    lease_us: int
+
+
+@value
+class Probed:
+    """The answer to `Probe`. `go`: make the call; otherwise ask again at `until`."""
+
+    go: bool
+    until: int = 0
 
 
 @value
@@ -431,6 +472,14 @@ class Resume(Verb):
     """Undo `Pause`. Answers None."""
 
     queue: str
+
+
+@value
+class CloseBreaker(Verb):
+    """Forget a breaker's failures, so that its service is called again. Whoever waits for it wakes.
+    Answers whether there were any."""
+
+    name: str
 
 
 @value

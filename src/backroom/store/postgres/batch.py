@@ -20,6 +20,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TypeVar
 
+from backroom.store.postgres.breaking import close_breaker, count, probe
 from backroom.store.postgres.checkpoints import save_progress, save_steps, save_waits
 from backroom.store.postgres.claims import claim, complete
 from backroom.store.postgres.doors import cancel, emit, reschedule
@@ -37,6 +38,7 @@ from backroom.store.verbs import (
     Attention,
     Cancel,
     Claim,
+    CloseBreaker,
     Declare,
     Emit,
     Erase,
@@ -46,6 +48,7 @@ from backroom.store.verbs import (
     Lock,
     Park,
     Pause,
+    Probe,
     Progress,
     Prune,
     Reconcile,
@@ -110,9 +113,12 @@ class Batch:
         yield from cancel(sql, self.of(Cancel), answers)
         yield from revive(sql, self.of(Revive), answers)
         yield from reschedule(sql, self.of(Reschedule), answers)
+        yield from close_breaker(sql, self.of(CloseBreaker), answers)
         yield from save_progress(sql, self.of(Progress))
+        yield from count(sql, self.of(SaveStep))
         yield from save_steps(sql, self.of(SaveStep), self.ending(Park))
         yield from lock(sql, self.of(Lock), answers)
+        yield from probe(sql, self.of(Probe), answers)
         yield from save_waits(sql, self.of(SaveWaits), self.fence, answers)
         yield from settle(sql, self.ending(Settle))
         yield from park(sql, self.ending(Park))

@@ -9,6 +9,7 @@ from backroom.records.erasure import AuditRow
 from backroom.records.queues import QueueRow, Standing
 from backroom.records.runs import (
     AttemptRow,
+    BreakerRow,
     HeldLock,
     LockRow,
     Mail,
@@ -133,6 +134,9 @@ class PostgresReader:
 
     def locks(self, limit: int = 1_000) -> list[HeldLock]:
         return [HeldLock(*row) for row in self.rows("locks", limit=limit)]
+
+    def breakers(self, name: str | None = None) -> list[BreakerRow]:
+        return [BreakerRow(*row) for row in self.rows("breakers", breaker=name)]
 
     def cancelled(self, worker_id: str) -> list[tuple[str, str]]:
         return [(run_id, reason) for run_id, reason in self.rows("cancelled", worker=worker_id)]

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TypeVar, cast
 
+from backroom.store.sqlite.breaking import close_breaker, probe
 from backroom.store.sqlite.checkpoints import save_progress, save_steps, save_waits
 from backroom.store.sqlite.claims import claim
 from backroom.store.sqlite.doors import cancel, emit, reschedule
@@ -28,6 +29,7 @@ from backroom.store.verbs import (
     Attention,
     Cancel,
     Claim,
+    CloseBreaker,
     Declare,
     Emit,
     Erase,
@@ -36,6 +38,7 @@ from backroom.store.verbs import (
     Lock,
     Park,
     Pause,
+    Probe,
     Progress,
     Prune,
     Reconcile,
@@ -58,7 +61,7 @@ __all__ = ["perform"]
 V = TypeVar("V", bound=Verb)
 Placed = list[tuple[int, V]]
 
-OF_ATTEMPTS = (Progress, SaveStep, Lock, SaveWaits, Settle, Park, Again, HandBack, Attention)
+OF_ATTEMPTS = (Progress, SaveStep, Lock, Probe, SaveWaits, Settle, Park, Again, HandBack, Attention)
 PLAIN = (
     Register, Renew, Declare, Pause, Resume, Start, *OF_ATTEMPTS, Expire, Prune, Erase,
     Claim,
@@ -106,6 +109,7 @@ def perform(tx: Transaction, verbs: Sequence[Verb]) -> list[object]:
         save_progress(tx, fence, of(Progress), answers)
         save_steps(tx, fence, of(SaveStep), answers)
         lock(tx, fence, of(Lock), answers)
+        probe(tx, fence, of(Probe), answers)
         save_waits(tx, fence, of(SaveWaits), answers)
         settle(tx, fence, of(Settle), answers)
         park(tx, fence, of(Park), answers)
@@ -132,6 +136,8 @@ def open_door(tx: Transaction, verb: Verb) -> object:
             return revive(tx, verb)
         case Reschedule():
             return reschedule(tx, verb)
+        case CloseBreaker():
+            return close_breaker(tx, verb)
         case Retire():
             return retire(tx, verb)
         case Rescue():

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from backroom.records.errors import LeaseLost
 from backroom.records.runs import FOREVER, NewRun, StepRow, WaitRow
+from backroom.store.sqlite.breaking import count
 from backroom.store.sqlite.fence import Fence
 from backroom.store.sqlite.holding import release
 from backroom.store.sqlite.starts import start_all
@@ -35,6 +36,7 @@ def save_steps(
     forgotten: list[Row] = []
     starts: list[NewRun] = []
     released: list[tuple[str, str]] = []
+    counted: list[SaveStep] = []
     for place, verb in verbs:
         run_id = verb.run_id
         attempt = verb.attempt
@@ -71,6 +73,9 @@ def save_steps(
             starts.extend(verb.starts)
         if verb.releases:
             released.append((run_id, s.address))
+        if verb.strike is not None or verb.mends is not None:
+            counted.append(verb)
+    count(tx, counted)  # before them: a checkpoint that is there already has been counted
     tx.many(SAVE_STEP, rows)
     tx.many(FORGET_STEPS, forgotten)
     tx.many(CONSUME_EVENT, consumed)

@@ -10,6 +10,7 @@ from backroom.records.erasure import AuditRow
 from backroom.records.queues import QueueRow, Standing
 from backroom.records.runs import (
     AttemptRow,
+    BreakerRow,
     HeldLock,
     LockRow,
     Mail,
@@ -112,6 +113,9 @@ class SqliteReader:
 
     def locks(self, limit: int = 1_000) -> list[HeldLock]:
         return [HeldLock(*row) for row in self._rows("locks", limit)]
+
+    def breakers(self, name: str | None = None) -> list[BreakerRow]:
+        return [BreakerRow(*row) for row in self._rows("breakers", name)]
 
     def cancelled(self, worker_id: str) -> list[tuple[str, str]]:
         return [(run_id, reason) for run_id, reason in self._rows("asked_to_cancel", worker_id)]

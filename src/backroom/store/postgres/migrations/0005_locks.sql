@@ -1,4 +1,4 @@
--- Locks that runs hold, and runs that begin when others have ended.
+-- Locks that runs hold, runs that begin when others have ended, and breakers.
 --
 --   lock   who holds a lock and who stands in line for it, in the order of `turn`
 --
@@ -26,7 +26,7 @@ ALTER TABLE backroom.live ADD COLUMN tied boolean;
 -- What is woken by somebody else's end finds its waits by the other one's name.
 DROP INDEX backroom.wait_child;
 CREATE INDEX wait_child ON backroom.wait (name, run_id)
-    WHERE kind = 'child' OR kind = 'after' OR kind = 'after_end';
+    WHERE kind = 'child' OR kind = 'after' OR kind = 'after_end' OR kind = 'breaker';
 
 -- Whoever changes the lines of locks does so alone: what is decided about one (who is next, whether
 -- runs wait for each other in a circle) rests on all of them. Taken before any row is locked, where
@@ -212,3 +212,15 @@ BEGIN
     END IF;
 END
 $$;
+
+-- Breakers: whether an outside service may be called. A row comes with the first failure and goes with
+-- the next success, so a service that works has none and costs a look.
+CREATE TABLE backroom.breaker (
+    failures    integer NOT NULL,
+    failed_at   bigint NOT NULL,
+    open_until  bigint,
+    probe_until bigint,
+    name        text PRIMARY KEY,
+    probe       text,
+    error       text
+) WITH (fillfactor = 50, vacuum_truncate = off);

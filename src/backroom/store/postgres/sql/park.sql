@@ -19,6 +19,10 @@ SET state = 'waiting', starts = 0, priority = l.priority %% 10, worker = NULL, a
                 WHERE m.id BETWEEN
                     split_part(w.name, '/', 1)::uuid AND split_part(w.name, '/', 2)::uuid OFFSET 0
             )
+            WHEN 'breaker' THEN NOT EXISTS (
+                SELECT 1 FROM backroom.breaker AS b
+                WHERE b.name = w.name AND b.open_until IS NOT NULL OFFSET 0
+            )
             WHEN 'lock' THEN NOT EXISTS (
                 SELECT 1 FROM backroom.lock AS k
                 WHERE k.run_id = l.id AND k.address = w.address AND k.held_at IS NULL OFFSET 0

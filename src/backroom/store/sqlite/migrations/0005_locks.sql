@@ -1,4 +1,4 @@
--- Locks that runs hold, and runs that begin when others have ended.
+-- Locks that runs hold, runs that begin when others have ended, and breakers.
 --
 --   backroom_lock   who holds a lock and who stands in line for it, in the order of `turn`
 --
@@ -21,7 +21,7 @@ ALTER TABLE backroom_live ADD COLUMN tied INTEGER;
 -- What is woken by somebody else's end finds its waits by the other one's name.
 DROP INDEX backroom_wait_child;
 CREATE INDEX backroom_wait_child ON backroom_wait (name, run_id)
-    WHERE kind = 'child' OR kind = 'after' OR kind = 'after_end';
+    WHERE kind = 'child' OR kind = 'after' OR kind = 'after_end' OR kind = 'breaker';
 
 -- Whoever leaves the line, the first one of it has the lock, and goes on if it has all it asked for.
 CREATE TRIGGER backroom_lock_passes_on AFTER DELETE ON backroom_lock BEGIN
@@ -80,3 +80,15 @@ CREATE TRIGGER backroom_untie AFTER DELETE ON backroom_live WHEN OLD.tied = 1 BE
     DELETE FROM backroom_wait WHERE kind = 'after' AND name = OLD.id;
     DELETE FROM backroom_wait WHERE kind = 'after_end' AND name = OLD.id;
 END;
+
+-- Breakers: whether an outside service may be called. A row comes with the first failure and goes with
+-- the next success, so a service that works has none and costs a look.
+CREATE TABLE backroom_breaker (
+    name        TEXT PRIMARY KEY NOT NULL,
+    failures    INTEGER NOT NULL,
+    failed_at   INTEGER NOT NULL,
+    open_until  INTEGER,
+    probe_until INTEGER,
+    probe       TEXT,
+    error       TEXT
+) WITHOUT ROWID;

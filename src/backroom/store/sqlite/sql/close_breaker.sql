@@ -1,0 +1,1 @@
+DELETE FROM backroom_breaker WHERE name = ?

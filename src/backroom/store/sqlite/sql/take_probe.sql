@@ -1,0 +1,1 @@
+UPDATE backroom_breaker SET probe = ?, probe_until = ? WHERE name = ?
