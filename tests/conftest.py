@@ -185,9 +185,11 @@ def database(request: pytest.FixtureRequest) -> str:
         prepare = mode == "prepared"
         monkeypatch = request.getfixturevalue("monkeypatch")
         monkeypatch.setenv("BACKROOM_PREPARE", str(prepare))
-        monkeypatch.setitem(PostgresStore.__init__.__kwdefaults__ or {}, "prepare", prepare)
         server = server_in(Path(os.environ[FOLDER]), version)
         dsn = str(request.getfixturevalue("database_on")(server))
+        defaults = PostgresStore.__init__.__kwdefaults__ or {}
+        monkeypatch.setitem(defaults, "prepare", prepare)
+        monkeypatch.setitem(defaults, "listen_dsn", dsn)  # nobody hears a doorbell through a pooler
         return through_pgbouncer(Path(os.environ[FOLDER]), server, dsn)
     server = server_in(Path(os.environ[FOLDER]), request.param)
     return str(request.getfixturevalue("database_on")(server))

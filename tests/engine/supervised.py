@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import ctypes
 import os
+import signal
 import time
 from pathlib import Path
 
@@ -57,6 +58,11 @@ def compute(gate: str) -> int:
     return os.getpid()
 
 
+def kill_for_memory() -> None:
+    """As the system does with whoever takes too much of it: without a word."""
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
 def declare(app: Backroom) -> Backroom:
     @app.flow
     def two_steps(gate: str) -> list[int]:
@@ -78,8 +84,11 @@ def declare(app: Backroom) -> Backroom:
         return await asyncio.to_thread(second, gate)
 
     @app.flow
-    def die() -> None:
-        os._exit(7)
+    def die(how: str) -> None:
+        """A segmentation fault is what `crash` does."""
+        if how == "exit":
+            os._exit(7)
+        kill_for_memory()
 
     @app.flow
     async def bystander() -> int:

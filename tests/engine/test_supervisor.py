@@ -223,16 +223,21 @@ def test_a_second_signal_stops_at_once_and_hands_back(
         assert attempts(client, run) == []
 
 
+@pytest.mark.parametrize(
+    ("how", "told"),
+    [("exit", "ended with exit code 7"), ("memory", "was killed by SIGKILL")],
+    ids=["exit", "memory"],
+)
 def test_a_run_that_kills_its_worker_is_set_aside(
-    database: str, client: Backroom, tmp_path: Path
+    database: str, client: Backroom, tmp_path: Path, how: str, told: str
 ) -> None:
-    with program("worker", "-n", "2", database=database, folder=tmp_path) as worker:
-        worker.ready(2)
-        run = client.start("die")
-        eventually(lambda: state(run) is State.NEEDS_ATTENTION, what="set aside")
+    with program("worker", database=database, folder=tmp_path) as worker:
+        worker.ready()
+        run = client.start("die", how=how)
+        eventually(lambda: state(run) is State.NEEDS_ATTENTION, 60, what="set aside")
         assert [a.outcome for a in attempts(client, run)] == ["lost"] * 3
-        assert client.start("quick").result().wait(20), "the others work on"
-        assert "ended with exit code 7" in worker.output()
+        assert client.start("quick").result().wait(30), "the others work on"
+        assert worker.output().count(told) == 3
 
 
 def test_a_worker_leaves_flows_alone_that_it_does_not_know(

@@ -1145,6 +1145,30 @@ def test_progress_and_status_can_be_seen_while_a_run_goes_on(app: Backroom) -> N
         assert seen.finished_at is not None
 
 
+def test_a_step_that_hangs_does_not_keep_its_runs_place(app: Backroom) -> None:
+    ends = threading.Event()
+
+    @step(timeout=0.05)
+    def hang() -> None:
+        ends.wait(LONG)
+
+    @app.flow
+    def stuck() -> None:
+        hang()
+
+    @app.flow
+    def quick() -> str:
+        return "done"
+
+    with at_work(app, concurrency=1):
+        run = stuck.start()
+        with pytest.raises(RunFailed, match="TimedOut"):
+            result(run)
+        assert result(quick.start()) == "done"
+        assert not ends.is_set()
+        ends.set()
+
+
 def test_what_a_flow_said_before_is_not_said_again_by_its_replay(app: Backroom) -> None:
     go_on = threading.Event()
     again = threading.Event()
