@@ -99,7 +99,9 @@ def test_runs_without_their_code_are_a_warning(
     found = findings(backroom, "--app", "tests.cli.shop:app")
     what = "2 unfinished runs of the flow removed, which the application doesn't have."
     assert found[what] == "warning"
-    assert found["tests.cli.shop:app has 3 flows: ask, pay, ship."] == "ok"
+    names = sorted(client.flows)
+    whole = f"tests.cli.shop:app has {len(names)} flows: {', '.join(names)}."
+    assert found[whole] == "ok"
     said = backroom("doctor", "--app", "tests.cli.shop:app", "--database", database)
     assert "aliases=('removed',)" in " ".join(said.out.split())
 
@@ -113,6 +115,7 @@ def test_an_application_that_cannot_be_imported_is_an_error(
     assert "The schema is that of this program" in said.out, "and the rest is looked at as well"
 
 
+@pytest.mark.blank
 def test_a_database_without_tables_is_an_error(backroom: Terminal) -> None:
     said = backroom("doctor")
     assert said.code == 1
