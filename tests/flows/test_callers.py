@@ -8,9 +8,11 @@ import logging
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, suppress
+from typing import Any
 
 import psycopg
 import pytest
+from sqlalchemy import text
 
 from backroom import Backroom, Run, State, errors, wait_for_event
 from backroom.flows.flow import AsyncFlow
@@ -100,6 +102,29 @@ def test_the_start_may_be_the_first_thing_in_the_transaction(
         raise ChangedTheirMind
     assert notes(database) == 0
     assert not exists(run)
+
+
+@pytest.mark.parametrize("caller", SYNCHRONOUS, ids=lambda caller: caller.__name__)
+def test_the_run_goes_with_its_savepoint_and_the_rest_stays(
+    app: Backroom, greet: AsyncFlow[[str], str], database: str, caller: Caller
+) -> None:
+    with caller(database) as (on, write):
+        write()
+        kept = greet.using(on=on).start("you")
+        statement(on, "SAVEPOINT inner_one")
+        write()
+        gone = greet.using(on=on, key="k").start("nobody")
+        statement(on, "ROLLBACK TO SAVEPOINT inner_one")
+    assert notes(database) == 1
+    assert not exists(gone)
+    assert greet.using(key="k").start("again").created
+    with app.working():
+        assert result(kept) == "hello, you"
+
+
+def statement(on: Any, sql: str) -> None:
+    """Perform it on the caller's connection or session."""
+    on.execute(sql if isinstance(on, sqlite3.Connection | psycopg.Connection) else text(sql))
 
 
 # --- asynchronous callers
