@@ -19,6 +19,7 @@ from backroom import (
     errors,
     first,
     gather,
+    lock,
     sleep,
     step,
     wait_for_event,
@@ -764,3 +765,148 @@ def test_a_rollback_names_no_step(app: Backroom, world: World) -> None:
         run = job.start()
         assert outcome(run) is State.FAILED
     assert "failed" not in json.loads(row_of(app, run).error or "")
+
+
+# --- with what else there is
+
+
+def with_alternative(app: Backroom, world: World) -> Any:
+    """Step a with an undo; then the flow fails, and its alternative does b, with an undo, and c."""
+
+    async def undo_a(done: None) -> None:
+        world.does("undo a")
+
+    async def undo_b(done: None) -> None:
+        world.does("undo b")
+
+    @step(undo=undo_a, undo_retry=ONE_TRY)
+    async def a() -> None:
+        world.does("a")
+
+    @step(undo=undo_b, undo_retry=ONE_TRY)
+    async def b() -> None:
+        world.does("b")
+
+    @step
+    async def c() -> str:
+        world.does("c")
+        return "by other means"
+
+    async def instead() -> str:
+        await b()
+        await wait_for_event("go")
+        return await c()
+
+    @app.flow(otherwise=instead)
+    async def job() -> str:
+        await a()
+        raise Rollback("never mind")
+
+    return job
+
+
+def test_an_alternative_that_waits_can_be_cancelled_and_is_undone(
+    app: Backroom, world: World
+) -> None:
+    job = with_alternative(app, world)
+    with app.working():
+        run = job.start()
+        parked(run)
+        run.cancel("stop").wait(LONG)
+        assert outcome(run) is State.CANCELLED
+        assert "taken back" in refused(lambda: run.retry().wait(LONG))
+    assert world.done == ["a", "undo a", "b", "undo b"]
+
+
+def test_an_alternative_that_waits_past_the_time_out_of_its_run_rests(
+    app: Backroom, world: World
+) -> None:
+    job = with_alternative(app, world)
+    with app.working():
+        run = job.using(timeout=0.2).start()
+        parked(run)
+        app.office.store.move_clock(1_000_000)
+        assert row_of(app, run).available_at is None, "only the event wakes it"
+        run.emit("go").wait(LONG)
+        assert result(run) == "by other means"
+    assert row_of(app, run).attempt == 2
+
+
+def test_an_alternative_that_was_undone_is_not_retried_but_rewound(
+    app: Backroom, world: World
+) -> None:
+    job = with_alternative(app, world)
+    world.broken = {"c"}
+    with app.working():
+        run = job.start()
+        run.emit("go").wait(LONG)
+        assert outcome(run) is State.FAILED
+        assert "taken back" in refused(lambda: run.retry().wait(LONG))
+        world.broken = set()
+        plan = run.rewind("otherwise/b#1").wait(LONG)
+        assert plan.again == ("otherwise/b#1", "otherwise/event go#1", "otherwise/c#1")
+        assert result(run) == "by other means"
+    assert world.done == ["a", "undo a", "b", "undo b", "b", "c"]
+
+
+def test_an_undo_of_an_alternative_that_fails_is_finished_by_a_person(
+    app: Backroom, world: World
+) -> None:
+    job = with_alternative(app, world)
+    world.broken = {"c", "undo b"}
+    with app.working():
+        run = job.start()
+        run.emit("go").wait(LONG)
+        assert outcome(run) is State.NEEDS_ATTENTION
+        states = [(undo.step, undo.state) for undo in run.undos().wait(LONG)]
+        assert states == [("otherwise/b#1", "failed"), ("a#1", "undone")]
+        run.mark_undone("otherwise/b#1", note="by hand").wait(LONG)
+        assert outcome(run) is State.FAILED
+    assert world.done == ["a", "undo a", "b"]
+
+
+def test_a_flow_that_is_rewound_from_its_alternative_begins_before_it(
+    app: Backroom, world: World
+) -> None:
+    job = with_alternative(app, world)
+    world.broken = {"c"}
+    with app.working():
+        run = job.start()
+        run.emit("go").wait(LONG)
+        assert outcome(run) is State.FAILED
+        world.broken = set()
+        run.rewind("a#1").wait(LONG)
+        assert result(run) == "by other means"
+    assert world.done == ["a", "undo a", "b", "undo b", "a", "undo a", "b", "c"]
+
+
+@pytest.mark.parametrize("dealt_with", [True, False])
+def test_a_lock_is_taken_again_with_the_step_that_failed_in_it(
+    app: Backroom, world: World, dealt_with: bool
+) -> None:
+    held: list[int] = []
+
+    @step
+    async def do(what: str) -> None:
+        held.append(len(await asyncio.wrap_future(app.office.read(lambda r: r.locks()))))
+        world.does(what)
+
+    @app.flow
+    async def job() -> None:
+        try:
+            async with lock("account"):
+                await do.using(key="a")("a")
+        except errors.StepFailed:
+            if not dealt_with:
+                raise
+        await do.using(key="b")("b")
+
+    world.broken = {"a", "b"}
+    with app.working():
+        run = job.start()
+        assert outcome(run) is State.FAILED
+        world.broken = set()
+        run.retry().wait(LONG)
+        assert outcome(run) is State.SUCCEEDED
+    assert world.done == (["b"] if dealt_with else ["a", "b"])
+    assert held == ([1, 0, 0] if dealt_with else [1, 1, 0])
