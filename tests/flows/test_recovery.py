@@ -26,6 +26,7 @@ from backroom import (
 )
 from backroom.flows.recovery import Undo
 from backroom.flows.rewinding import Rewind
+from backroom.flows.steps import AsyncStep
 from backroom.records.runs import AttemptRow, RunRow
 from backroom.store.verbs import Claim, Retire
 from backroom.testing import eventually
@@ -61,6 +62,17 @@ def app(database: str) -> Iterator[Backroom]:
     made.close()
 
 
+def doer(world: World, retry: Retry | None = None) -> AsyncStep[[str], int]:
+    """A step that does something, and returns how often that has been done."""
+
+    @step(name="do", retry=retry)
+    async def do(what: str) -> int:
+        world.does(what)
+        return world.done.count(what)
+
+    return do
+
+
 def history(app: Backroom, run: Run[Any]) -> list[str]:
     rows: list[AttemptRow] = app.office.read(lambda r: r.attempts(run.id)).result(LONG)
     return [row.outcome for row in rows]
@@ -86,9 +98,7 @@ def rewound(run: Run[Any], to: str) -> Rewind:
 
 
 def test_a_failed_run_goes_on_with_what_it_failed_of(app: Backroom, world: World) -> None:
-    @step(retry=Retry(attempts=2, delay_seconds=0))
-    async def do(what: str) -> None:
-        world.does(what)
+    do = doer(world, Retry(attempts=2, delay_seconds=0))
 
     @app.flow
     async def job() -> None:
@@ -111,9 +121,7 @@ def test_a_failed_run_goes_on_with_what_it_failed_of(app: Backroom, world: World
 def test_a_failure_that_the_flow_has_dealt_with_stays(app: Backroom, world: World) -> None:
     """Else the card would be charged although the bill has been sent."""
 
-    @step
-    async def do(what: str) -> None:
-        world.does(what)
+    do = doer(world)
 
     @app.flow(retry=Retry(attempts=2, delay_seconds=0))
     async def job() -> str:
@@ -141,9 +149,7 @@ def test_a_failure_that_the_flow_has_dealt_with_stays(app: Backroom, world: Worl
 def test_all_branches_that_failed_are_tried_again(app: Backroom, world: World, colour: str) -> None:
     """Only one of them could be raised, but the flow has dealt with none."""
 
-    @step(name="do")
-    async def do(what: str) -> None:
-        world.does(what)
+    do = doer(world)
 
     @step(name="do_in_thread")
     def do_in_thread(what: str) -> None:
@@ -171,9 +177,7 @@ def test_all_branches_that_failed_are_tried_again(app: Backroom, world: World, c
 def test_where_the_flow_raised_of_its_own_all_that_failed_is_tried_again(
     app: Backroom, world: World
 ) -> None:
-    @step
-    async def do(what: str) -> None:
-        world.does(what)
+    do = doer(world)
 
     @app.flow
     async def job() -> None:
@@ -199,9 +203,7 @@ def test_where_the_flow_raised_of_its_own_all_that_failed_is_tried_again(
 def test_a_run_that_failed_of_its_child_goes_on_once_the_child_has_been_retried(
     app: Backroom, world: World
 ) -> None:
-    @step
-    async def do(what: str) -> None:
-        world.does(what)
+    do = doer(world)
 
     @app.flow
     async def child() -> str:
@@ -255,9 +257,7 @@ def test_a_retry_goes_on_with_the_open_undos(app: Backroom, world: World) -> Non
 
 
 def test_a_cancelled_run_goes_on_where_it_was(app: Backroom, world: World) -> None:
-    @step
-    async def do(what: str) -> None:
-        world.does(what)
+    do = doer(world)
 
     @app.flow
     async def job() -> str:
@@ -281,9 +281,7 @@ def test_a_run_whose_code_no_longer_fits_goes_on_with_code_that_does(
     database: str, world: World
 ) -> None:
     def declare(app: Backroom, fits: bool) -> Any:
-        @step
-        async def do(what: str) -> None:
-            world.does(what)
+        do = doer(world)
 
         @app.flow
         async def job() -> None:
@@ -323,9 +321,7 @@ def test_a_run_whose_code_no_longer_fits_goes_on_with_code_that_does(
 def test_a_run_that_killed_its_workers_goes_on_from_its_last_checkpoint(
     app: Backroom, world: World
 ) -> None:
-    @step
-    async def do(what: str) -> None:
-        world.does(what)
+    do = doer(world)
 
     @app.flow
     async def job() -> None:
@@ -440,10 +436,7 @@ def test_marking_what_is_not_open_is_refused(app: Backroom, world: World) -> Non
 
 
 def test_a_run_is_done_again_from_a_step_on(app: Backroom, world: World) -> None:
-    @step
-    async def do(what: str) -> int:
-        world.does(what)
-        return world.done.count(what)
+    do = doer(world)
 
     @app.flow
     async def job() -> list[int]:
@@ -466,9 +459,7 @@ def test_a_run_is_done_again_from_a_step_on(app: Backroom, world: World) -> None
 def test_a_step_that_is_tried_again_after_a_rewind_keeps_its_new_key(
     app: Backroom, world: World
 ) -> None:
-    @step(retry=Retry(attempts=2, delay_seconds=0.001))
-    async def do(what: str) -> None:
-        world.does(what)
+    do = doer(world, Retry(attempts=2, delay_seconds=0.001))
 
     @app.flow
     async def job() -> None:
@@ -532,9 +523,7 @@ def test_children_that_are_started_again_are_new_ones(app: Backroom, world: Worl
 
 
 def test_a_child_whose_start_stays_is_found_again(app: Backroom, world: World) -> None:
-    @step
-    async def do(what: str) -> None:
-        world.does(what)
+    do = doer(world)
 
     @app.flow
     async def child() -> str:
@@ -716,10 +705,7 @@ def test_a_run_that_is_alive_is_not_rewound(app: Backroom, world: World, how: st
 
 
 def test_a_rewind_can_be_awaited(app: Backroom, world: World) -> None:
-    @step
-    async def do(what: str) -> int:
-        world.does(what)
-        return world.done.count(what)
+    do = doer(world)
 
     @app.flow
     async def job() -> int:
@@ -738,9 +724,7 @@ def test_a_rewind_can_be_awaited(app: Backroom, world: World) -> None:
 
 
 def test_the_error_of_a_run_tells_what_it_failed_of(app: Backroom, world: World) -> None:
-    @step
-    async def do(what: str) -> None:
-        world.does(what)
+    do = doer(world)
 
     @app.flow
     async def job() -> None:
