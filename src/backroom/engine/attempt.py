@@ -79,6 +79,12 @@ class Attempt:
     def watch(self) -> None:
         self._watches.watch(self)
 
+    def let_go(self) -> None:
+        """It has ended. What performed it refers to us: left as they are, the circle would wait for
+        the garbage collector, which costs as much as a run."""
+        self.performance = None
+        self.task = None
+
     def interrupt(self, outcome: Outcome) -> None:
         if self.performance is not None:
             self.performance.interrupt(outcome)

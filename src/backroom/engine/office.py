@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-import contextlib
-import logging
 import threading
-import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from queue import Empty, SimpleQueue
+from queue import SimpleQueue
 from typing import Any, TypeVar
 
 from backroom.engine.futures import new_future
 from backroom.engine.lane import Lane
+from backroom.engine.results import ResultWatch
 from backroom.engine.world import World
-from backroom.records.errors import RunNotFound, StoreError
 from backroom.records.runs import RunRow, Started
-from backroom.records.states import FINAL
 from backroom.store.protocol import Reader, Store
 from backroom.store.verbs import (
     Cancel,
     CloseBreaker,
     Declare,
     Emit,
+    Expire,
     Reschedule,
     Resume,
     Revive,
@@ -35,10 +32,11 @@ from backroom.store.verbs import (
 __all__ = ["Office"]
 
 T = TypeVar("T")
-log = logging.getLogger("backroom")
 
 # What may make work for a worker: after these the doorbell is rung.
-_RINGING = (Start, Emit, Cancel, Revive, Reschedule, Declare, Resume, CloseBreaker)
+_RINGING = frozenset((Start, Emit, Cancel, Revive, Reschedule, Declare, Resume, CloseBreaker))
+# What may have ended runs that somebody waits for.
+_ENDING = frozenset((Settle, Cancel, Expire))
 
 
 class Office:
@@ -54,7 +52,7 @@ class Office:
         self.doors = Lane(store.session, "doors", after_commit=self._after_doors)
         self._main: Lane | None = None
         self._main_lock = threading.Lock()
-        self._watch = ResultWatch(store)
+        self._watch = ResultWatch(store, doorbells=doorbells)
         self._reads: SimpleQueue[Callable[[Reader], None] | None] = SimpleQueue()
         self._read_thread: threading.Thread | None = None
 
@@ -67,15 +65,20 @@ class Office:
             return self._main
 
     def _after_doors(self, verbs: Sequence[Verb]) -> None:
-        if any(isinstance(verb, _RINGING) for verb in verbs):
+        kinds = set(map(type, verbs))
+        if not kinds.isdisjoint(_RINGING):
             self.ring()
-            self._watch.hint()
+        if not kinds.isdisjoint(_ENDING):
+            self._tell_of_ends()
 
     def _after_main(self, verbs: Sequence[Verb]) -> None:
-        if any(isinstance(verb, SaveStep) and (verb.starts or verb.releases) for verb in verbs):
+        kinds = set(map(type, verbs))
+        if SaveStep in kinds and any(
+            isinstance(verb, SaveStep) and (verb.starts or verb.releases) for verb in verbs
+        ):
             self.ring()
-        if any(isinstance(verb, Settle) for verb in verbs):
-            self._watch.hint()
+        if not kinds.isdisjoint(_ENDING):
+            self._tell_of_ends()
 
     def ring(self) -> None:
         """Work may be ready: tell the workers here at once, those elsewhere by their doorbells."""
@@ -83,6 +86,12 @@ class Office:
             for ring in self.on_work:
                 ring()
             self.store.ring()
+
+    def _tell_of_ends(self) -> None:
+        """Runs may have ended: the same for those who wait for them."""
+        self._watch.hint()
+        if self._doorbells:
+            self.store.ring_ends()
 
     # --- reading
 
@@ -161,102 +170,3 @@ class Office:
 
 def _id(started: Any, run_id: str) -> str:
     return started.run_id if isinstance(started, Started) else run_id
-
-
-class ResultWatch:
-    """Looks for the ends of runs that somebody waits for: one query for all of them.
-
-    It looks at once when this process has settled something, else at a pace that slows down from 5
-    to 100 ms while nothing happens; nothing at all while nobody waits.
-    """
-
-    FASTEST_SECONDS = 0.005
-    SLOWEST_SECONDS = 0.1
-
-    def __init__(self, store: Store) -> None:
-        self._store = store
-        self._lock = threading.Lock()
-        self._waiting: dict[str, list[Future[RunRow]]] = {}
-        self._fresh: set[str] = set()
-        self._bell: SimpleQueue[bool] = SimpleQueue()
-        self._thread: threading.Thread | None = None
-        self._closed = False
-
-    def add(self, run_id: str) -> Future[RunRow]:
-        future: Future[RunRow] = new_future()
-        with self._lock:
-            self._waiting.setdefault(run_id, []).append(future)
-            self._fresh.add(run_id)
-            if self._thread is None:
-                self._thread = threading.Thread(
-                    target=self._work, name="backroom-results", daemon=True
-                )
-                self._thread.start()
-        self._bell.put(True)
-        return future
-
-    def hint(self) -> None:
-        if self._waiting:
-            self._bell.put(True)
-
-    def close(self) -> None:
-        self._closed = True
-        self._bell.put(False)
-        thread = self._thread
-        if thread is not None and thread is not threading.current_thread():
-            thread.join()
-        self._thread = None
-
-    def _work(self) -> None:
-        reader = self._store.reader()
-        pause = self.FASTEST_SECONDS
-        try:
-            while not self._closed:
-                rung = self._pause(pause)
-                pause = self.FASTEST_SECONDS if rung else min(pause * 1.3, self.SLOWEST_SECONDS)
-                with self._lock:
-                    ids = list(self._waiting)
-                    fresh, self._fresh = self._fresh, set()
-                if not ids:
-                    continue
-                try:
-                    rows = reader.ended(ids)
-                    missing = [run_id for run_id in fresh if reader.run(run_id) is None]
-                except StoreError as error:
-                    log.warning("Can't look for results right now: %s", error)
-                    time.sleep(0.2)
-                    with self._lock:
-                        self._fresh |= fresh
-                    continue
-                self._tell(rows, missing)
-        finally:
-            reader.close()
-
-    def _pause(self, seconds: float) -> bool:
-        """Whether somebody rang before the time was over. Waits without end while nobody waits."""
-        with self._lock:
-            idle = not self._waiting
-        try:
-            self._bell.get(timeout=None if idle else seconds)
-        except Empty:
-            return False
-        with contextlib.suppress(Empty):
-            while True:
-                self._bell.get_nowait()
-        return True
-
-    def _tell(self, rows: Sequence[RunRow], missing: Sequence[str]) -> None:
-        with self._lock:
-            done = [
-                (future, row)
-                for row in rows
-                if row.state in FINAL
-                for future in self._waiting.pop(row.id, ())
-            ]
-            gone = [
-                (future, run_id) for run_id in missing for future in self._waiting.pop(run_id, ())
-            ]
-        for future, row in done:
-            future.set_result(row)
-        for future, run_id in gone:
-            future.set_exception(RunNotFound(run_id))

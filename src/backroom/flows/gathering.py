@@ -172,6 +172,7 @@ async def _branch(branch: Branch[Any], count: _Countdown) -> Any:
     except SystemExit as error:  # out of a task it would end the worker
         raise RuntimeError(f"A branch called sys.exit({error.code!r}).") from error
     finally:
+        current.set(None)  # it knows its task, which knows this context: a circle otherwise
         count.one_less()
 
 

@@ -201,10 +201,13 @@ class FlowPerformance:
         self, function: Callable[..., Any], arguments: dict[str, Any], path: str
     ) -> Any:
         task = self._enter_task()
+        token = current.set(FlowScope(self._context, path, owner=task))
         try:
-            current.set(FlowScope(self._context, path, owner=task))
             return await function(**arguments)
         finally:
+            # The scope knows its task: left in the task's context it would be a circle, which only
+            # the garbage collector opens.
+            current.reset(token)
             self._leave_task(task)
 
     def _enter_task(self) -> asyncio.Task[Any]:

@@ -95,9 +95,10 @@ class Starter:
             run: Run[Any] = Run(self, started.run_id, spec.name, spec.signature.output)
             run.created = started.created
             return run
-        future = self._office().doors.future(Start(new))
+        waits = asyncio._get_running_loop() is None
+        future = self._office().doors.future(Start(new), waits=waits)
         run = Run(self, new.id, spec.name, spec.signature.output, future)
-        return run if asyncio._get_running_loop() is not None else run.wait()
+        return run.wait() if waits else run
 
     def _start_in_flow(
         self,
@@ -138,8 +139,9 @@ class Starter:
             return [self._stored(each, answer) for each, answer in zip(ready, answers, strict=True)]
         if not ready:
             return []
-        stored = office.doors.together([Start(run) for run in runs])
-        if asyncio._get_running_loop() is None:
+        waits = asyncio._get_running_loop() is None
+        stored = office.doors.together([Start(run) for run in runs], waits=waits)
+        if waits:
             return [
                 self._stored(each, answer)
                 for each, answer in zip(ready, stored.result(), strict=True)
@@ -319,8 +321,9 @@ class Starter:
     def ask(self, verb: Verb) -> Future[Any]:
         """Ask something that is about no run. In a thread without a loop it is committed when the
         call returns."""
-        future = self._office().doors.future(verb)
-        if asyncio._get_running_loop() is None:
+        waits = asyncio._get_running_loop() is None
+        future = self._office().doors.future(verb, waits=waits)
+        if waits:
             future.result()
         return future
 
@@ -378,8 +381,12 @@ class Starter:
         In a thread without a loop it is committed when the call returns.
         """
         office = self._office()
+        waits = asyncio._get_running_loop() is None
         future = office.after(
-            after, lambda started: office.doors.future(verb(_id(started, run_id)))
+            after,
+            lambda started: office.doors.future(
+                verb(_id(started, run_id)), waits=waits and after is None
+            ),
         )
         return self._heeded(future)
 

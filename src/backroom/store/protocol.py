@@ -227,7 +227,16 @@ class Store(Protocol):
         ...
 
     def bell(self) -> Bell | None:
-        """A doorbell to listen to, in the caller's thread; None where there is none."""
+        """A doorbell to listen to; None where there is none. May take a while."""
+        ...
+
+    def ring_ends(self) -> None:
+        """The same for whoever waits in another process for runs to end: some have. Does nothing
+        where `bell_of_ends` has no bell."""
+        ...
+
+    def bell_of_ends(self) -> Bell | None:
+        """A bell that rings when runs have ended; None where there is none. May take a while."""
         ...
 
     def backup(self, target: Path) -> None:

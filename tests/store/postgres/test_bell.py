@@ -23,9 +23,13 @@ class Counted:
     def __init__(self) -> None:
         self.sent: SimpleQueue[str] = SimpleQueue()
         self.rests: SimpleQueue[str] = SimpleQueue()
-        self.ringer = Ringer(lambda: self.sent.put("ring"), rest=self.rest)
+        self.lengths: list[float] = []
+        self.ringer = Ringer(
+            lambda bells: self.sent.put("ring " + "+".join(sorted(bells))), rest=self.rest
+        )
 
-    def rest(self, closing: Event) -> None:
+    def rest(self, closing: Event, seconds: float) -> None:
+        self.lengths.append(seconds)
         self.sent.put("rest")
         self.rests.get()
 
@@ -43,21 +47,40 @@ def counted() -> Iterator[Counted]:
 
 def test_the_first_ring_goes_out_at_once(counted: Counted) -> None:
     counted.ringer.ring()
-    assert (counted.seen(), counted.seen()) == ("ring", "rest")
+    assert (counted.seen(), counted.seen()) == ("ring work", "rest")
 
 
 def test_rings_during_a_rest_become_one_when_it_is_over(counted: Counted) -> None:
     counted.ringer.ring()
-    assert (counted.seen(), counted.seen()) == ("ring", "rest")
+    assert (counted.seen(), counted.seen()) == ("ring work", "rest")
     for _ in range(1000):
         counted.ringer.ring()
     assert counted.sent.empty()
     counted.rests.put("over")
-    assert (counted.seen(), counted.seen()) == ("ring", "rest")
+    assert (counted.seen(), counted.seen()) == ("ring work", "rest")
     counted.rests.put("over")
     counted.ringer.ring()
-    assert (counted.seen(), counted.seen()) == ("ring", "rest")
+    assert (counted.seen(), counted.seen()) == ("ring work", "rest")
     assert counted.sent.empty()
+
+
+def test_the_rests_grow_while_it_never_stops_ringing(counted: Counted) -> None:
+    counted.ringer.ring()
+    for _ in range(7):
+        assert (counted.seen(), counted.seen()) == ("ring work", "rest")
+        counted.ringer.ring()
+        counted.rests.put("over")
+    assert (counted.seen(), counted.seen()) == ("ring work", "rest")
+    assert counted.lengths == [0.001, 0.002, 0.004, 0.008, 0.016, 0.02, 0.02, 0.02]
+
+
+def test_both_bells_go_out_together(counted: Counted) -> None:
+    counted.ringer.ring()
+    assert (counted.seen(), counted.seen()) == ("ring work", "rest")
+    counted.ringer.ring("ends")
+    counted.ringer.ring("work")
+    counted.rests.put("over")
+    assert (counted.seen(), counted.seen()) == ("ring ends+work", "rest")
 
 
 def rings(listening: PostgresBell) -> bool:

@@ -20,6 +20,7 @@ from typing import TypeVar
 
 from backroom.records.errors import LeaseLost
 from backroom.records.states import State
+from backroom.rules.windows import is_mapped
 from backroom.store.postgres.statement import Row, Sql, Statement, id_array, valid_id
 from backroom.store.verbs import (
     Again,
@@ -81,11 +82,10 @@ class Fence:
                 concerned.update(wait.name for wait in verb.waits if wait.kind == "child")
         ids = id_array(filter(valid_id, concerned))
         if ending or going:
-            values = {
-                "ids": ids,
-                "ending": id_array(filter(valid_id, ending)),
-                "going": id_array(filter(valid_id, going)),
-            }
+            values = {"ids": ids, "ending": id_array(filter(valid_id, ending))}
+            if not going and not any(map(is_mapped, ending)):  # almost always
+                return [Statement(sql["lock_ending"], values, self.take)]
+            values["going"] = id_array(filter(valid_id, going))
             return [Statement(sql["lock_families"], values, self.take)]
         return [Statement(sql["lock_runs"], {"ids": ids}, self.take)] if concerned else []
 

@@ -69,7 +69,6 @@ class PostgresStore:
             dsn, None if prepare is False else PREPARE_THRESHOLD, insist=prepare is True
         )
         self.listen_address = Address(listen_dsn or dsn, None)
-        self.channel = f"{schema}_bell"
         link = Link(self.address)
         self.ringer = Ringer(partial(notify, link, self.channel), link.close)
         self.known_identity: guests.Identity | None = None
@@ -110,10 +109,19 @@ class PostgresStore:
             self.transactor.transact(body, limit)
 
     def ring(self) -> None:
-        self.ringer.ring()
+        self.ringer.ring("work")
 
     def bell(self) -> PostgresBell | None:
-        return listen(self.listen_address, self.channel, self.ringer.ring)
+        return listen(self.listen_address, self.channel("work"), self.ring)
+
+    def ring_ends(self) -> None:
+        self.ringer.ring("ends")
+
+    def bell_of_ends(self) -> PostgresBell | None:
+        return listen(self.listen_address, self.channel("ends"), self.ring_ends)
+
+    def channel(self, bell: str) -> str:
+        return f"{self.sql.schema}_{bell}"
 
     def backup(self, target: Path) -> None:
         raise Refused(

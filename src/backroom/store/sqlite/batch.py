@@ -68,6 +68,8 @@ PLAIN = (
 )  # fmt: skip
 """Kinds that have their own place in the order; what is left are doors, in the order given."""
 
+RULING = (Declare, Pause, Resume)
+
 
 def perform(tx: Transaction, verbs: Sequence[Verb]) -> list[object]:
     """Perform the verbs; one answer each, in the order given. The caller commits."""
@@ -90,6 +92,8 @@ def perform(tx: Transaction, verbs: Sequence[Verb]) -> list[object]:
         register(tx, register_verb)
     for place, renew_verb in of(Renew):
         answers[place] = renew(tx, renew_verb)
+    if not kinds.keys().isdisjoint(RULING):
+        tx.has_full = tx.has_rules = True  # perhaps, from here on
     for _, declare_verb in of(Declare):
         declare(tx, declare_verb)
     for _, pause_verb in of(Pause):

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import groupby
 from operator import itemgetter
 
 from backroom.records.runs import FOREVER, Claimed, Claims, Mail, RunRow, StepRow
@@ -24,6 +25,7 @@ from backroom.store.verbs import Claim
 
 __all__ = ["claim"]
 
+DUE_LINES = sql("due_lines")
 DUE_RUNS = sql("due_runs")
 CLAIM_RUNS = sql("claim_runs")
 CLAIM_COUNTED = sql("claim_counted")
@@ -36,7 +38,7 @@ ENDED_RUNS = sql("ended_runs")
 def claim(tx: Transaction, verb: Claim) -> Claims:
     now = tx.now
     queues = tuple(dict.fromkeys(verb.queues))
-    rules = rules_of(tx, queues)
+    rules = rules_of(tx, queues) if tx.has_rules else {}
     if rules:
         rows = ruled_runs(tx, verb, queues, rules)
         take_ruled(tx, verb.worker, rows, rules)
@@ -75,12 +77,14 @@ def due_runs(tx: Transaction, verb: Claim, queues: Sequence[str]) -> list[Row]:
     flows = as_json(verb.flows)
     floors = verb.floors
     taken: list[Row] = []
-    for priority in lines(suspects=verb.suspects):
+    places = str(list(lines(suspects=verb.suspects)))
+    due = tx.all(DUE_LINES, (tx.now, as_json(queues), places))
+    for priority, of_priority in groupby(due, key=itemgetter(0)):
         left = verb.limit - len(taken)
         if left <= 0:
             break
         found: list[Row] = []
-        for queue in queues:
+        for _, queue in of_priority:
             floor = floors.get((queue, priority), -FOREVER)
             found += tx.all(DUE_RUNS, (tx.now, queue, priority, floor, flows, left))
         if len(queues) > 1:

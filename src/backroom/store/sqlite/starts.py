@@ -125,7 +125,7 @@ def known_runs(tx: Transaction, ids: Iterable[str]) -> set[str]:
 
 def rooms_of(tx: Transaction, runs: Sequence[NewRun]) -> dict[str, int]:
     """How many runs more each of their queues takes in; those without a limit are left out."""
-    limited: dict[str, int] = dict(tx.all(FULL_QUEUES))
+    limited: dict[str, int] = dict(tx.all(FULL_QUEUES)) if tx.has_full else {}
     if not limited:
         return limited
     rooms: dict[str, int] = {}

@@ -115,6 +115,12 @@ class SqliteStore:
             connection.execute("VACUUM")
             connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
+    def ring_ends(self) -> None:
+        """Looking costs so little on one machine that nobody listens."""
+
+    def bell_of_ends(self) -> None:
+        return None
+
     def move_clock(self, by_us: int) -> None:
         with self._connection() as connection:
             clock.move_clock(connection, by_us)

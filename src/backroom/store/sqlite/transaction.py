@@ -1,6 +1,8 @@
 """An open write transaction, as the verbs' modules see it: a cursor, and the one time it has.
 
 The time is read once, after the write lock was taken, so that later transactions have later times.
+With it comes what most transactions would otherwise ask for by a statement of its own: whether any
+queue has rules.
 """
 
 from __future__ import annotations
@@ -45,7 +47,15 @@ def as_json(values: Iterable[str]) -> str:
 class Transaction:
     """A thin face over one cursor. Rows are plain tuples, whatever factory the connection has."""
 
-    __slots__ = ("_cursor", "_execute", "_executemany", "may_rescue", "now")
+    __slots__ = (
+        "_cursor",
+        "_execute",
+        "_executemany",
+        "has_full",
+        "has_rules",
+        "may_rescue",
+        "now",
+    )
 
     def __init__(self, connection: sqlite3.Connection, *, may_rescue: bool = True) -> None:
         self._cursor = sqlite3.Cursor(connection)
@@ -53,7 +63,10 @@ class Transaction:
         self._execute = self._cursor.execute
         self._executemany = self._cursor.executemany
         self.may_rescue = may_rescue
-        self.now: int = self._execute(NOW).fetchone()[0]
+        self.now: int
+        self.has_full: bool  # some queue limits how many runs may wait
+        self.has_rules: bool  # some queue has rules for claims
+        self.now, self.has_full, self.has_rules = self._execute(OPENING).fetchone()
 
     def all(self, statement: str, parameters: Sequence[object] = ()) -> list[Row]:
         return self._execute(statement, parameters).fetchall()
@@ -83,4 +96,4 @@ class Transaction:
             self._executemany(statement, rows)
 
 
-NOW = sql("now")
+OPENING = sql("opening")

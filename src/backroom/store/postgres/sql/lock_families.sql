@@ -1,7 +1,6 @@
--- As lock_runs, and with those that end, whoever waits for them (they will be woken), and with those
--- that are cancelled also all below them (they go as well): everything in one ascending order. The
--- parent of a run of a window (version 8) is always locked: its Park locks it too, so the last end of
--- the window and the parking come one after the other.
+-- As lock_ending, and with those that are cancelled also all below them (they go as well): everything
+-- in one ascending order. The parent of a run of a window (version 8) is always locked: its Park locks
+-- it too, so the last end of the window and the parking come one after the other.
 WITH RECURSIVE tree (id) AS (
     SELECT unnest(%(going)s::uuid[])
     UNION

@@ -79,6 +79,10 @@ WITH given AS MATERIALIZED (
         CASE WHEN g.available_at > g.now THEN 'scheduled' ELSE 'ready' END,
         g.available_at, g.available_at + g.timeout_us, g.parent_id, g.partition,
         coalesce(g.expires_at, g.available_at + g.expires_us)
-    FROM given AS g JOIN stored AS s ON s.id = g.id
+    FROM (
+        -- A full join can't be done in a loop in a loop, whatever the planner thinks of the numbers.
+        SELECT g.*, s.id AS stored FROM given AS g FULL JOIN stored AS s ON s.id = g.id OFFSET 0
+    ) AS g
+    WHERE g.stored IS NOT NULL
 )
 SELECT f.id::text FROM refused AS f
