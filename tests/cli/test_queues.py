@@ -1,4 +1,4 @@
-"""`backroom queues`, `pause`, `resume`, `why`, `locks` and `breakers`."""
+"""`backroom queues`, `pause`, `resume`, `limit`, `why`, `locks` and `breakers`."""
 
 from __future__ import annotations
 
@@ -96,3 +96,29 @@ def test_breakers_are_listed_and_closed(backroom: Terminal, client: Backroom) ->
     assert backroom("breakers", "--close", "bank").out == "bank is closed.\n"
     assert backroom("breakers", "--close", "bank").out == "bank has counted no failures.\n"
     assert second.status().wait().state is State.READY
+
+
+def test_a_limit_is_changed_at_run_time_and_kept_over_a_deploy(
+    backroom: Terminal, client: Backroom
+) -> None:
+    declared = QueueRules("mail", concurrency=5, max_waiting=100)
+    client.office.doors.call(Declare(declared))
+    said = backroom("limit", "mail", "--concurrency", "2", "--by", "Ann")
+    assert said.out == "mail: 2 at once; at most 100 waiting.\n"
+    client.office.doors.call(Declare(declared))  # as every program does that opens the database
+    row = queue_of(backroom, "mail")
+    assert (row["concurrency"], row["max_waiting"], row["set_by"]) == (2, 100, "Ann")
+    assert "set by Ann" in backroom("queues").out
+    said = backroom("limit", "mail", "--max-waiting", "none", "--rate", "10", "--per", "60")
+    assert said.out == "mail: 2 at once; 10 in 1 min.\n"
+    assert backroom("limit", "mail", "--as-declared").out == "mail is as the code declares.\n"
+    row = queue_of(backroom, "mail")
+    assert (row["concurrency"], row["max_waiting"], row["set_by"]) == (5, 100, None)
+    assert backroom("limit", "mail", "--as-declared").out == "mail was already.\n"
+
+
+def test_a_limit_that_cannot_be_is_refused(backroom: Terminal, client: Backroom) -> None:
+    assert "can't be" in backroom("limit", "mail", "--concurrency", "0").err
+    assert "neither a whole number nor none" in backroom("limit", "mail", "--burst", "x").err
+    assert "needs both" in backroom("limit", "mail", "--rate", "5").err
+    assert backroom("queues", "--json").json() == []

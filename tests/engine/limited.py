@@ -12,7 +12,7 @@ import re
 import time
 
 import backroom.store.postgres.statement as statements
-from backroom import Backroom
+from backroom import Backroom, lock, step
 from backroom.store.sqlite import ruled
 from backroom.store.statements import load
 from tests.engine.supervised import folder
@@ -21,6 +21,7 @@ SABOTAGE = "BACKROOM_TEST_SABOTAGE"
 
 LIMIT = 5
 PER_PARTITION = 2
+OF_FLOW = 3
 RATE, PER_SECONDS, BURST = 100, 1.0, 5
 
 app = Backroom()
@@ -63,3 +64,23 @@ def without_locks() -> None:
 
 if os.environ.get(SABOTAGE):
     without_locks()
+
+
+@app.flow(concurrency=OF_FLOW)
+def alone(name: str) -> None:
+    mark("begin", name)
+    time.sleep(0.002)
+    mark("end", name)
+
+
+@step
+def inside(name: str) -> None:
+    mark("begin", name)
+    time.sleep(0.002)
+    mark("end", name)
+
+
+@app.flow
+def locked(name: str) -> None:
+    with lock("the only one"):
+        inside(name)

@@ -17,12 +17,15 @@ from backroom.rules.rates import interval_us
 from tests.engine.limited import (
     BURST,
     LIMIT,
+    OF_FLOW,
     PER_PARTITION,
     PER_SECONDS,
     RATE,
     SABOTAGE,
+    alone,
     body,
     called,
+    locked,
 )
 from tests.engine.processes import Program, eventually, exists, program
 
@@ -47,6 +50,8 @@ def client(database: str) -> Iterator[Backroom]:
     app.queue("rated", rate=RATE, per=PER_SECONDS, burst=BURST)
     app.flow(name="body", queue="limited", partition="name")(body.spec.function)
     app.flow(name="called", queue="rated")(called.spec.function)
+    app.flow(concurrency=OF_FLOW)(alone.spec.function)
+    app.flow(locked.spec.function)
     yield app
     app.close()
 
@@ -143,6 +148,23 @@ def test_four_processes_never_exceed_the_limit_of_a_partition(
     most = most_at_once(marks(tmp_path))
     assert most.pop("") <= LIMIT
     assert set(most.values()) == {PER_PARTITION}
+
+
+@pytest.mark.timeout(180)
+@pytest.mark.parametrize(("flow", "limit"), [("alone", OF_FLOW), ("locked", 1)])
+def test_four_processes_never_exceed_the_limit_of_a_flow_or_a_lock(
+    client: Backroom, database: str, tmp_path: Path, flow: str, limit: int
+) -> None:
+    with ExitStack() as stack:
+        four_workers(stack, database, tmp_path)
+        handle = client.handle(flow)
+        runs = client.start_many(handle.prepare(f"r{n}") for n in range(RUNS // 2))
+        for run in runs:
+            run.result().wait(120)
+    found = marks(tmp_path)
+    assert len(found) == RUNS
+    assert len({mark.pid for mark in found}) > 1, "one process did it all"
+    assert most_at_once(found)[""] == limit
 
 
 @pytest.mark.timeout(180)

@@ -159,6 +159,26 @@ def test_a_changed_limit_is_in_force_at_once(app: Backroom) -> None:
             result(run)
 
 
+def test_an_operators_limit_stays_when_the_code_is_deployed_again(app: Backroom) -> None:
+    app.queue("mail", concurrency=5)
+
+    @app.flow(queue="mail")
+    async def work() -> str:
+        return "done"
+
+    with at_work(app):
+        app.limit("mail", by="Ann", concurrency=1).wait(LONG)
+        app.queue("mail", concurrency=6)
+        (row,) = app.queues().wait(LONG)
+        assert (row.rules.concurrency, row.set_by) == (1, "Ann")
+        assert result(work.start()) == "done"
+        assert app.as_declared("mail").wait(LONG) is True
+        (row,) = app.queues().wait(LONG)
+        assert (row.rules.concurrency, row.set_by) == (6, None)
+    with pytest.raises(Refused):
+        app.limit("mail", by="Ann", concurrency=0)
+
+
 def test_a_rate_spreads_the_starts(app: Backroom) -> None:
     app.queue("api", rate=2, per=timedelta(hours=1))
 

@@ -10,6 +10,7 @@ from backroom.records.runs import Claimed, Started
 from backroom.records.states import State
 from backroom.rules.rates import interval_us
 from backroom.store.verbs import (
+    AsDeclared,
     Claim,
     Declare,
     Park,
@@ -33,6 +34,40 @@ def end(desk: Desk, run: Claimed) -> None:
 
 def ids(runs: tuple[Claimed, ...]) -> list[str]:
     return [run.id for run in runs]
+
+
+# --- code and operators
+
+
+def rules_in_force(desk: Desk, name: str = "default") -> tuple[QueueRules, str | None]:
+    (row,) = desk.reader.queues(name)
+    return row.rules, row.set_by
+
+
+def test_an_operators_rules_outlast_what_programs_declare(desk: Desk) -> None:
+    declare(desk, concurrency=5)
+    desk.done(Declare(QueueRules("default", concurrency=1), by="Ann"))
+    declare(desk, concurrency=5)
+    declare(desk, concurrency=7, rate=10, per_us=SECOND, burst=1, concurrency_per_partition=2)
+    assert rules_in_force(desk) == (QueueRules("default", concurrency=1), "Ann")
+    assert desk.do(AsDeclared("default")) is True
+    assert rules_in_force(desk) == (QueueRules("default", 7, 2, 10, SECOND, 1), None)
+    assert desk.do(AsDeclared("default")) is False
+    declare(desk, concurrency=9)
+    assert rules_in_force(desk) == (QueueRules("default", concurrency=9), None)
+
+
+def test_an_operators_limit_counts_what_runs_already(desk: Desk) -> None:
+    for _ in range(4):
+        desk.start()
+    first = desk.claims(2).runs
+    desk.done(Declare(QueueRules("default", concurrency=2), by="Ann"))
+    assert not desk.claims().runs
+    end(desk, first[0])
+    assert len(desk.claims().runs) == 1
+    assert desk.do(AsDeclared("default")) is True
+    assert rules_in_force(desk) == (QueueRules("default"), None)
+    assert len(desk.claims().runs) == 1
 
 
 # --- how many at once

@@ -30,7 +30,7 @@ from backroom.flows.flow import (
 from backroom.flows.handles import Run
 from backroom.flows.pending import Pending, Promise
 from backroom.flows.performer import Performer
-from backroom.flows.queues import rules_of
+from backroom.flows.queues import KEEP, rules_of
 from backroom.flows.reports import LOOPBACK
 from backroom.flows.signature import Signature, caller_names
 from backroom.flows.starting import Starter
@@ -49,7 +49,7 @@ from backroom.records.queues import Pruned, QueueRow, QueueRules
 from backroom.records.runs import BreakerRow, HeldLock, served_as
 from backroom.rules.retry import NO_RETRY, Retry
 from backroom.store.protocol import Store
-from backroom.store.verbs import CloseBreaker, Declare, Pause, Resume
+from backroom.store.verbs import AsDeclared, CloseBreaker, Declare, Pause, Resume
 
 if TYPE_CHECKING:
     from backroom.app.settings import Settings
@@ -284,7 +284,8 @@ class Backroom:
         """Declare the rules of a queue; its name, for `@app.flow(queue=...)`.
 
         They hold over all workers and programs that use the database, from when the first one opens
-        it; what the last one to open it declares is in force. Without rules: lift them.
+        it; what the last one to open it declares is in force, unless an operator has changed it
+        (`limit`). Without rules: lift them.
 
         subject   where among the arguments the one is found whom a run is about,
                   "order.customer", for `erase(subject=...)`
@@ -306,6 +307,40 @@ class Backroom:
     def queues(self) -> Pending[list[QueueRow]]:
         """How the queues stand that have rules or runs, by name."""
         return Promise(self._starter.queues(), lambda rows: rows, what="Reading the queues")
+
+    def limit(
+        self,
+        queue: str,
+        /,
+        *,
+        by: str,
+        concurrency: int | None = KEEP,
+        concurrency_per_partition: int | None = KEEP,
+        rate: int | None = KEEP,
+        per: float | timedelta | None = KEEP,
+        burst: int | None = KEEP,
+        max_waiting: int | None = KEEP,
+    ) -> Pending[None]:
+        """Change the rules of a queue while everything runs, whatever the code declares. `by`: who,
+        or why, for people.
+
+        What isn't given stays as it is, None lifts it. These rules stay in force over restarts and
+        deploys, until `as_declared`.
+        """
+        given = {
+            "concurrency": concurrency, "concurrency_per_partition": concurrency_per_partition,
+            "rate": rate, "per": per, "burst": burst, "max_waiting": max_waiting,
+        }  # fmt: skip
+        changes = {name: value for name, value in given.items() if value is not KEEP}
+        done = self._starter.limit(check_name(queue, "queue"), changes, by[: limits.STATUS_CHARS])
+        return Promise(done, lambda _: None, what="Changing limits")
+
+    def as_declared(self, queue: str) -> Pending[bool]:
+        """Lift what `limit` has changed: what the code declares is in force again. Whether there
+        was anything."""
+        check_name(queue, "queue")
+        asked = self._starter.ask(AsDeclared(queue))
+        return Promise(asked, lambda there: there, what="Lifting changed limits")
 
     def pause(self, queue: str, *, by: str = "") -> Pending[None]:
         """Let nothing more of a queue begin, on any worker; what is running goes on. `by`: who, or

@@ -23,6 +23,7 @@ COMMANDS = {
     "queues": "backroom.cli.queues",
     "pause": "backroom.cli.queues",
     "resume": "backroom.cli.queues",
+    "limit": "backroom.cli.queues",
     "locks": "backroom.cli.holding",
     "breakers": "backroom.cli.breaking",
     "cancel": "backroom.cli.acts",

@@ -1,4 +1,4 @@
-"""`backroom queues`, `pause` and `resume`: how queues stand, and stopping them for a while."""
+"""`backroom queues`, `pause`, `resume` and `limit`: how queues stand, and changing that."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from backroom.cli.printing import ago, iso, print_json, print_table, took
 from backroom.records.queues import QueueRow, QueueRules
 from backroom.store.protocol import Reader
 
-__all__ = ["pause_command", "queues_command", "resume_command"]
+__all__ = ["limit_command", "pause_command", "queues_command", "resume_command"]
 
 
 @click.command("queues", short_help="List queues with their limits.")
@@ -35,7 +35,7 @@ def queues_command(as_json: bool, database: str | None, app: str | None) -> None
         [
             queue.rules.name, str(queue.due), waiting_for(queue, now), str(queue.running),
             str(queue.later), str(queue.parked), str(queue.aside),
-            "; ".join([*paused(queue, now), *told(queue.rules)]),
+            "; ".join([*paused(queue, now), *told(queue.rules), *changed_by(queue)]),
         ]
         for queue in queues
     ]  # fmt: skip
@@ -66,6 +66,73 @@ def resume_command(queues: tuple[str, ...], database: str | None, app: str | Non
             click.echo(f"{queue} goes on.")
 
 
+class Whole(click.ParamType[Any]):
+    """A whole number, or `none`."""
+
+    name = "N"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> int | str:
+        if value == "none":
+            return "none"
+        try:
+            return int(value)
+        except ValueError:
+            self.fail(f"{value!r} is neither a whole number nor none.", param, ctx)
+
+
+WHOLE = Whole()
+
+
+@click.command("limit", short_help="Change the limits of a queue.")
+@click.argument("queue", metavar="QUEUE")
+@click.option("--concurrency", type=WHOLE, help="How many at once; none: no limit.")
+@click.option("--per-partition", type=WHOLE, help="How many of one partition at once.")
+@click.option("--rate", type=WHOLE, help="How many begin in a time; see --per.")
+@click.option("--per", type=float, help="That time, in seconds.")
+@click.option("--burst", type=WHOLE, help="How many of them at once.")
+@click.option("--max-waiting", type=WHOLE, help="How many may wait to begin.")
+@click.option("--as-declared", is_flag=True, help="Back to what the code declares.")
+@click.option("--by", default="", help="Who, or why; default: your user name.")
+@database_options
+def limit_command(
+    queue: str,
+    concurrency: int | str | None,
+    per_partition: int | str | None,
+    rate: int | str | None,
+    per: float | None,
+    burst: int | str | None,
+    max_waiting: int | str | None,
+    as_declared: bool,
+    by: str,
+    database: str | None,
+    app: str | None,
+) -> None:
+    """Change the limits of a queue at once, on all workers.
+
+    What isn't named stays as it is. They stay in force over deploys, whatever the code declares,
+    until --as-declared.
+    """
+    with opened(database, app) as backroom:
+        if as_declared:
+            there = impatient(backroom).as_declared(queue).wait()
+            click.echo(f"{queue} is as the code declares." if there else f"{queue} was already.")
+            return
+        named = {
+            "concurrency": concurrency, "concurrency_per_partition": per_partition, "rate": rate,
+            "per": per, "burst": burst, "max_waiting": max_waiting,
+        }  # fmt: skip
+        changes: dict[str, Any] = {
+            name: None if value == "none" else value
+            for name, value in named.items()
+            if value is not None
+        }
+        impatient(backroom).limit(queue, by=by or user_name() or "somebody", **changes).wait()
+        (row,) = backroom.office.read(lambda reader: reader.queues(queue)).result()
+    click.echo(f"{queue}: {'; '.join(told(row.rules)) or 'no limits'}.")
+
+
 def waiting_for(queue: QueueRow, now: int) -> str:
     return "-" if queue.oldest_due_at is None else took(max(0, now - queue.oldest_due_at))
 
@@ -75,6 +142,10 @@ def paused(queue: QueueRow, now: int) -> list[str]:
         return []
     by = f" by {queue.paused_by}" if queue.paused_by else ""
     return [click.style(f"paused{by} {ago(queue.paused_at, now)}", fg="yellow")]
+
+
+def changed_by(queue: QueueRow) -> list[str]:
+    return [] if queue.set_by is None else [f"set by {queue.set_by}"]
 
 
 def told(rules: QueueRules) -> list[str]:
@@ -104,6 +175,7 @@ def queue_as_json(queue: QueueRow) -> dict[str, Any]:
         "aside": queue.aside,
         "paused_at": iso(queue.paused_at),
         "paused_by": queue.paused_by,
+        "set_by": queue.set_by,
         "concurrency": rules.concurrency,
         "concurrency_per_partition": rules.concurrency_per_partition,
         "rate": rules.rate,

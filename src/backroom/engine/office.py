@@ -15,6 +15,7 @@ from backroom.engine.world import World
 from backroom.records.runs import RunRow, Started
 from backroom.store.protocol import Reader, Store
 from backroom.store.verbs import (
+    AsDeclared,
     Cancel,
     CloseBreaker,
     Declare,
@@ -34,7 +35,9 @@ __all__ = ["Office"]
 T = TypeVar("T")
 
 # What may make work for a worker: after these the doorbell is rung.
-_RINGING = frozenset((Start, Emit, Cancel, Revive, Reschedule, Declare, Resume, CloseBreaker))
+_RINGING = frozenset(
+    (Start, Emit, Cancel, Revive, Reschedule, Declare, AsDeclared, Resume, CloseBreaker)
+)
 # What may have ended runs that somebody waits for.
 _ENDING = frozenset((Settle, Cancel, Expire))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 from backroom.flows.steps import check_name
 from backroom.records import limits
@@ -10,7 +11,10 @@ from backroom.records.errors import InvalidTime, Refused
 from backroom.records.queues import QueueRules
 from backroom.rules.rates import default_burst
 
-__all__ = ["check_concurrency", "rules_of"]
+__all__ = ["KEEP", "changed", "check_concurrency", "rules_of"]
+
+KEEP: Any = object()
+"""In place of a rule: leave it as it is."""
 
 
 def rules_of(
@@ -51,6 +55,24 @@ def rules_of(
         default_burst(rate, per_us) if burst is None else burst,
         max_waiting,
     )
+
+
+def changed(rules: QueueRules, changes: dict[str, Any]) -> QueueRules:
+    """The rules with some of them changed, by the names of `rules_of`. A new rate has a burst of
+    its own unless one is given."""
+    now: dict[str, Any] = {
+        "concurrency": rules.concurrency,
+        "concurrency_per_partition": rules.concurrency_per_partition,
+        "rate": rules.rate,
+        "per": None if rules.per_us is None else rules.per_us / 1_000_000,
+        "burst": rules.burst,
+        "max_waiting": rules.max_waiting,
+    }
+    if changes.keys() & {"rate", "per"}:
+        now["burst"] = None
+    if "rate" in changes and changes["rate"] is None:
+        now["per"] = None
+    return rules_of(rules.name, **now | changes)
 
 
 def check_concurrency(number: int | None, what: str) -> int | None:

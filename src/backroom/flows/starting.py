@@ -20,6 +20,7 @@ from backroom.flows.context import RunContext
 from backroom.flows.flow import FlowSpec, Options, Prepared, new_run, start_address, start_row
 from backroom.flows.handles import Run
 from backroom.flows.pending import Joining
+from backroom.flows.queues import changed
 from backroom.flows.recovery import Decision, Undo, undos
 from backroom.flows.replay import kept_row
 from backroom.flows.scope import FlowScope, StepScope, current
@@ -36,7 +37,7 @@ from backroom.records.errors import Refused, RunNotFound
 from backroom.records.queues import Pruned, QueueRow, QueueRules
 from backroom.records.runs import BreakerRow, HeldLock, NewRun, RunRow, Started
 from backroom.records.states import State
-from backroom.store.verbs import Cancel, Emit, Prune, Reschedule, Start, Verb
+from backroom.store.verbs import Cancel, Declare, Emit, Prune, Reschedule, Start, Verb
 
 __all__ = ["Starter"]
 
@@ -317,6 +318,21 @@ class Starter:
 
     def queues(self) -> Future[list[QueueRow]]:
         return self._office().read(lambda reader: reader.queues())
+
+    def limit(self, queue: str, changes: dict[str, Any], by: str) -> Future[None]:
+        """Put changed rules of a queue in force. In a thread without a loop that is committed when
+        the call returns."""
+        office = self._office()
+
+        def put(found: list[QueueRow]) -> Future[None]:
+            rules = found[0].rules if found else QueueRules(queue)
+            return office.doors.future(Declare(changed(rules, changes), by))
+
+        changed(QueueRules(queue, rate=1, per_us=1_000_000), changes)  # refuses here what can't be
+        future = office.after(office.read(lambda reader: reader.queues(queue)), put)
+        if asyncio._get_running_loop() is None:
+            future.result()
+        return future
 
     def ask(self, verb: Verb) -> Future[Any]:
         """Ask something that is about no run. In a thread without a loop it is committed when the

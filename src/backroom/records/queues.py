@@ -41,6 +41,7 @@ class QueueRow:
     aside: int = 0  # set aside for a person to decide
     oldest_due_at: int | None = None  # since when the oldest of the due ones could be claimed
     next_token_at: int | None = None  # when the rate lets the next one through, if not now
+    set_by: str | None = None  # the operator whose rules are in force instead of the code's
 
 
 @value

@@ -39,6 +39,7 @@ from backroom.records.values import value
 
 __all__ = [
     "Again",
+    "AsDeclared",
     "Attention",
     "Cancel",
     "Claim",
@@ -449,11 +450,23 @@ class Reconcile(Verb):
 class Declare(Verb):
     """Make these the rules of a queue, for every worker from now on. Answers None.
 
+    `by`: an operator, whose rules stay in force whatever programs declare, until `AsDeclared`.
+    None: a program declares them.
+
     Its running runs are counted from then on, whoever claimed them. A queue that was parted once
     stays so, since it may still have runs with a partition. The pause isn't touched.
     """
 
     rules: QueueRules
+    by: str | None = None
+
+
+@value
+class AsDeclared(Verb):
+    """Lift an operator's rules: those that a program has declared last are in force again. Answers
+    whether there were any."""
+
+    queue: str
 
 
 @value

@@ -22,14 +22,16 @@ from tests.recycling import Stock
 from tests.store.desk import Desk
 
 LOOKING_UP = [
-    "again", "alone_with_locks", "cancel", "claim", "claim_from_several", "claim_ruled",
+    "again", "alone_with_locks", "as_declared", "cancel", "claim", "claim_from_several",
+    "claim_ruled",
     "clear_starts", "close_breaker", "consume",
     "count_running", "declare_queue", "drop_other_waits", "emit", "erase", "expire", "hand_back",
     "key_holders", "left_behind", "lock_families", "lock_held", "lock_queues", "lock_runs",
     "locks_held", "locks_of",
-    "mail_of", "next_due", "next_due_ruled", "park", "park_waits", "pause_queue", "probe", "prune",
-    "ready_parted", "release_held", "release_locks", "renew", "reschedule", "resume_queue", "retry",
-    "run",
+    "mail_of", "note_declared", "next_due", "next_due_ruled", "park", "park_waits", "pause_queue",
+    "probe", "prune",
+    "ready_parted", "release_held", "release_locks", "renew", "reschedule", "resume_queue",
+    "revive", "run",
     "save_progress", "save_steps", "save_waits", "set_aside", "settle", "start", "states",
     "steps_of", "strike", "suspects", "take_keys", "waits_of", "wake_after_expiry",
 ]  # fmt: skip

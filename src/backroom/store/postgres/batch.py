@@ -35,6 +35,7 @@ from backroom.store.postgres.starts import start
 from backroom.store.postgres.statement import Answers, Sql, Statement
 from backroom.store.verbs import (
     Again,
+    AsDeclared,
     Attention,
     Cancel,
     Claim,
@@ -71,7 +72,7 @@ __all__ = ["Batch"]
 V = TypeVar("V", bound=Verb)
 F = TypeVar("F", bound=Fenced)
 
-QUEUES: tuple[type[Verb], ...] = (Declare, Pause, Resume)
+QUEUES: tuple[type[Verb], ...] = (Declare, AsDeclared, Pause, Resume)
 WORKERS: tuple[type[Verb], ...] = (Register, Renew, Retire, Rescue, Reconcile)
 SWEEPS: tuple[type[Verb], ...] = (Expire, Prune)
 
@@ -106,8 +107,8 @@ class Batch:
         yield from alone(sql, self.verbs)
         yield from self.fence.lock(sql, self.verbs)
         for kind in QUEUES:
-            for _, verb in self.kinds.get(kind, ()):
-                yield from rule(sql, verb)
+            for place, verb in self.kinds.get(kind, ()):
+                yield from rule(sql, place, verb, answers)
         yield from start(sql, self.of(Start), self.of(SaveStep), answers)
         yield from emit(sql, self.of(Emit), answers)
         yield from cancel(sql, self.of(Cancel), answers)

@@ -1,23 +1,25 @@
-"""Declare, Pause, Resume: what is stored about a queue. Expire and Prune: what is swept away."""
+"""Declare, AsDeclared, Pause, Resume: what is stored about a queue. Expire and Prune: what is swept
+away."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Sequence
 
 from backroom.records.limits import KEY_KEPT_US
 from backroom.records.queues import Pruned
 from backroom.rules.rates import interval_us
 from backroom.store.postgres.statement import Answers, Row, Sql, Statement
-from backroom.store.verbs import Declare, Expire, Pause, Prune, Resume, Verb
+from backroom.store.verbs import AsDeclared, Declare, Expire, Pause, Prune, Resume, Verb
 
 __all__ = ["rule", "sweep"]
 
 FIRST_ID = "00000000-0000-0000-0000-000000000000"
 
 
-def rule(sql: Sql, verb: Verb) -> Iterator[Statement]:
+def rule(sql: Sql, place: int, verb: Verb, answers: Answers) -> Iterator[Statement]:
     match verb:
-        case Declare(rules):
+        case Declare(rules, by):
             interval = None
             if rules.rate is not None and rules.per_us is not None:
                 interval = interval_us(rules.rate, rules.per_us)
@@ -30,10 +32,20 @@ def rule(sql: Sql, verb: Verb) -> Iterator[Statement]:
                 "interval_us": interval,
                 "burst": rules.burst,
                 "max_waiting": rules.max_waiting,
-                "parted": rules.concurrency_per_partition is not None,
             }
-            yield Statement(sql["declare_queue"], values)
+            parted = rules.concurrency_per_partition is not None
+            yield Statement(sql["declare_queue"], values | {"parted": parted, "by": by})
+            if by is None:
+                noted = {"name": rules.name, "declared": json.dumps(values)}
+                yield Statement(sql["note_declared"], noted)
             yield Statement(sql["count_running"], {"name": rules.name})
+        case AsDeclared(queue):
+
+            def take(rows: Sequence[Row]) -> None:
+                answers[place] = bool(rows)
+
+            yield Statement(sql["as_declared"], {"name": queue}, take)
+            yield Statement(sql["count_running"], {"name": queue})
         case Pause(queue, by):
             yield Statement(sql["pause_queue"], {"name": queue, "by": by})
         case Resume(queue):

@@ -18,7 +18,7 @@ from backroom.store.sqlite.erasing import erase
 from backroom.store.sqlite.fence import fence_of
 from backroom.store.sqlite.holding import lock
 from backroom.store.sqlite.parking import park
-from backroom.store.sqlite.queues import declare, pause, resume
+from backroom.store.sqlite.queues import as_declared, declare, pause, resume
 from backroom.store.sqlite.reviving import revive
 from backroom.store.sqlite.starts import start_all
 from backroom.store.sqlite.sweeping import expire, prune
@@ -26,6 +26,7 @@ from backroom.store.sqlite.transaction import Transaction
 from backroom.store.sqlite.workers import reconcile, register, renew, rescue, retire
 from backroom.store.verbs import (
     Again,
+    AsDeclared,
     Attention,
     Cancel,
     Claim,
@@ -140,6 +141,8 @@ def open_door(tx: Transaction, verb: Verb) -> object:
             return revive(tx, verb)
         case Reschedule():
             return reschedule(tx, verb)
+        case AsDeclared():
+            return as_declared(tx, verb)
         case CloseBreaker():
             return close_breaker(tx, verb)
         case Retire():

@@ -1,6 +1,7 @@
 -- Queues with rules, runs that expire, and which queues and flows a worker serves.
 --
---   queue   what is declared about a queue; one that declares nothing has no row
+--   queue   what is declared about a queue; one that declares nothing has no row. `set_by`: an
+--           operator has set other rules, and `declared` keeps those of the code
 --
 -- Three columns of a hot row belong to that: `expires_at`, after which a run that hasn't begun is not
 -- to begin; `partition`, the part of its queue that it belongs to; `counted`, set by the claim of a
@@ -21,7 +22,9 @@ CREATE TABLE backroom.queue (
         parted OR concurrency IS NOT NULL OR interval_us IS NOT NULL OR paused_at IS NOT NULL
     ) STORED,
     name            text PRIMARY KEY,
-    paused_by       text
+    paused_by       text,
+    set_by          text,
+    declared        text
 ) WITH (
     fillfactor = 50,
     autovacuum_vacuum_scale_factor = 0,

@@ -3,7 +3,7 @@ SELECT
     coalesce(q.name, s.queue), q.concurrency, q.per_partition, q.rate, q.per_us, q.burst,
     q.max_waiting, q.paused_at, q.paused_by, coalesce(s.due, 0), coalesce(s.later, 0),
     coalesce(s.parked, 0), coalesce(s.running, 0), coalesce(s.aside, 0), s.oldest_due_at,
-    q.full_at - (q.burst - 1) * q.interval_us
+    q.full_at - (q.burst - 1) * q.interval_us, q.set_by
 FROM (
     SELECT * FROM backroom.queue AS q WHERE %(queue)s::text IS NULL OR q.name = %(queue)s
 ) AS q

@@ -1,6 +1,7 @@
 -- Queues with rules, runs that expire, and which queues and flows a worker serves.
 --
---   backroom_queue   what is declared about a queue; one that declares nothing has no row
+--   backroom_queue   what is declared about a queue; one that declares nothing has no row. `set_by`:
+--                    an operator has set other rules, and `declared` keeps those of the code
 --
 -- Three columns of a hot row belong to that: `expires_at`, after which a run that hasn't begun is
 -- not to begin; `partition`, the part of its queue that it belongs to; `counted`, set by the claim
@@ -18,6 +19,8 @@ CREATE TABLE backroom_queue (
     parted        INTEGER NOT NULL DEFAULT 0,
     paused_at     INTEGER,
     paused_by     TEXT,
+    set_by        TEXT,
+    declared      TEXT,
     changed_at    INTEGER NOT NULL
 ) WITHOUT ROWID;
 

@@ -1,2 +1,2 @@
-SELECT name, concurrency, per_partition, rate, per_us, burst, max_waiting FROM backroom_queue
-WHERE name = ?
+SELECT name, concurrency, per_partition, rate, per_us, burst, max_waiting, set_by, declared
+FROM backroom_queue WHERE name = ?
