@@ -39,13 +39,15 @@ async def c(number: int) -> int:
 
 
 @step
-async def tick(number: int) -> tuple[int, int]:
-    await asyncio.sleep(0.02)  # the step is the load of this test; nothing waits for it to be over
+async def tick(number: int, seconds: float) -> tuple[int, int]:
+    await asyncio.sleep(
+        seconds
+    )  # the step is the load of this test; nothing waits for it to be over
     return number, current_run().attempt
 
 
-async def long() -> list[tuple[int, int]]:
-    return [await tick(number) for number in range(LONG_STEPS)]
+async def long(seconds: float) -> list[tuple[int, int]]:
+    return [await tick(number, seconds) for number in range(LONG_STEPS)]
 
 
 async def ship_1(number: int) -> list[int]:

@@ -25,8 +25,13 @@ __all__ = ["roll"]
 PATIENCE_SECONDS = 120.0
 
 
-def roll(database: str, folder: Path, *, restarts: int, load: int, processes: int) -> int:
-    """Restart so often, with so many runs of each kind started meanwhile; how many runs it was."""
+def roll(
+    database: str, folder: Path, *, restarts: int, load: int, processes: int, seconds: float
+) -> int:
+    """Restart so often, with so many runs of each kind started meanwhile; how many runs it was.
+
+    `seconds` of each step of the long runs: they are to last for several restarts.
+    """
     runs: dict[str, tuple[str, int]] = {}
     (folder / "release").write_text("old")
     with (
@@ -38,7 +43,7 @@ def roll(database: str, folder: Path, *, restarts: int, load: int, processes: in
         ) as worker,
     ):  # fmt: skip
         children = eventually(lambda: at_work(worker, processes), what="the first workers")
-        longest = [old.handle("long").start().id for _ in range(2)]
+        longest = [old.handle("long").start(seconds).id for _ in range(2)]
         for number in range(restarts):
             for app in (old, new):
                 runs |= start(app, range(number * load, (number + 1) * load))

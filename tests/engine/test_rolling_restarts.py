@@ -13,4 +13,4 @@ from tests.engine.rolling import roll
 def test_ten_restarts_with_old_and_new_code_burn_no_attempt_and_lose_no_run(
     database: str, tmp_path: Path
 ) -> None:
-    assert roll(database, tmp_path, restarts=10, load=2, processes=1) == 142
+    assert roll(database, tmp_path, restarts=10, load=2, processes=1, seconds=0.02) == 142

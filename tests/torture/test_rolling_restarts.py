@@ -12,4 +12,4 @@ from tests.engine.rolling import roll
 def test_two_hundred_restarts_burn_no_attempt_and_lose_no_run(
     database: str, tmp_path: Path
 ) -> None:
-    assert roll(database, tmp_path, restarts=200, load=5, processes=2) == 7_002
+    assert roll(database, tmp_path, restarts=200, load=5, processes=2, seconds=0.5) == 7_002
