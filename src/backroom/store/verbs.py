@@ -132,8 +132,9 @@ class Cancel(Verb):
     A run that nobody performs is settled as cancelled at once (and wakes its parent, like any
     end), unless it has registered undos (a step row of kind undo): then it gets `cancel_reason` and
     becomes ready now, so that a worker undoes what it did. A running one gets `cancel_reason` and
-    its worker sees it (`Reader.cancelled`). A final run is left alone. Answers the run's State
-    afterwards (running: under way); RunNotFound.
+    its worker sees it (`Reader.cancelled`). Left alone are a final run and one that is being
+    undone already (a step row at `rollback`, unless its alternative has begun) while nobody
+    performs it. Answers the run's State afterwards (running: under way); RunNotFound.
     """
 
     run_id: str
