@@ -1,36 +1,28 @@
 """A client, a worker that may be killed, its successor, and a side table that knows what ran.
 
-Each of them is a program of its own: an application with its own connections and lanes on one
-database. They share nothing but that and, as witnesses from outside, the side table.
-
-A kill stops a program's writes at one exact call (`faults.py`). What still unwinds in its memory
-reaches nobody, so for the database, and for everything that promises rest on, the process is gone.
+Each of them is a program of its own, with its own lanes on one database; a cluster
+(`backroom.testing.cluster`) gives them their turns, so nothing here waits for real. They share
+nothing but the database and, as witnesses from outside, the side table.
 """
 
-import asyncio
 import json
-import threading
-import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from hashlib import blake2b
-from typing import Any, cast
+from typing import Any
 
 from backroom import Backroom, Run, current_run
-from backroom.app.stores import make_store
-from backroom.engine.office import Office
-from backroom.engine.world import World
+from backroom.flows.rewinding import REWIND
 from backroom.records.runs import RunRow
 from backroom.records.states import FINAL, State
+from backroom.store.postgres import PostgresStore
 from backroom.store.protocol import Reader, Store
-from tests.promises.faults import FaultyStore, Plan
+from backroom.store.sqlite.store import SqliteStore
+from backroom.store.verbs import Revive, SaveStep, Verb
+from backroom.testing.cluster import ALIVE, Cluster, Process
+from backroom.testing.faults import Call, Plan
 
 __all__ = ["Declare", "Hand", "SideTable", "Site"]
-
-LEASE_SECONDS = 30.0
-PATIENCE_SECONDS = 20.0
-
-ALIVE = tuple(state for state in State if state not in FINAL)
 
 
 @dataclass
@@ -67,15 +59,12 @@ class SideTable:
 
 
 class Hand:
-    """What the bodies of steps do in one program: they work, which leaves a mark outside."""
+    """What the bodies of steps do: they work, which leaves a mark outside."""
 
-    def __init__(self, table: SideTable, plan: Plan) -> None:
+    def __init__(self, table: SideTable) -> None:
         self._table = table
-        self._plan = plan
 
     def works(self) -> None:
-        if self._plan.dead:
-            raise RuntimeError("the dead do no work")
         key = current_run().step_key
         assert key is not None
         self._table.entries.append(("ran", key))
@@ -86,99 +75,59 @@ class Hand:
             raise ConnectionError("broken")
 
 
-class EvenChance(World):
-    def chance(self) -> float:
-        return 0.5
-
-
 Play = Callable[["Site"], object]
 Declare = Callable[[Backroom, Hand], Play]
-
-
-class Program(Backroom):
-    """An application whose store follows a plan. Its database is migrated already."""
-
-    def __init__(self, database: str, plan: Plan) -> None:
-        super().__init__(database, world=EvenChance(), poll=0.02, lease=LEASE_SECONDS)
-        self.plan = plan
-
-    def _open(self) -> Office:
-        store = cast("Store", FaultyStore(make_store(self.settings), self.plan))
-        return Office(store, self._world)
-
-
-class Life:
-    """A worker process, from its start to its end or its death."""
-
-    def __init__(self, app: Program) -> None:
-        self.app = app
-        self.worker = app.worker()
-        app.plan.on_kill = self._die
-        self.thread = threading.Thread(
-            target=lambda: asyncio.run(self.worker.run()), name="worker", daemon=True
-        )
-        self.thread.start()
-
-    def _die(self) -> None:
-        office = self.app.office
-        for lane in (office.main, office.doors):
-            lane.patience_seconds = 0
-        self.worker.stop(now=True)
-
-    def end(self) -> None:
-        self.worker.stop()
-        self.thread.join(PATIENCE_SECONDS)
-        assert not self.thread.is_alive(), "the worker doesn't stop"
-        self.app.close()
 
 
 class Site:
     """Where a scenario is played."""
 
     def __init__(
-        self, database: str, declare: Declare, plans: Iterable[Plan], client: Plan | None = None
+        self,
+        database: str,
+        declare: Declare,
+        plans: Iterable[Plan],
+        client: Plan | None = None,
+        *,
+        workers: int = 1,
     ) -> None:
-        """`plans`: of the worker, its successor, and so on; those behind them have no faults."""
+        """`plans`: of the workers, their successors, and so on; further ones have no faults."""
         self.database = database
         self.table = SideTable()
         self._plans = iter(plans)
-        self._declare = declare
-        self.client, self._play = self._program(client or Plan())
-        self.reader: Reader = self.client.office.store.reader()
-        self.life: Life | None = None
+        self._workers = workers
+        self.app = Backroom(database)
+        self._play = declare(self.app, Hand(self.table))
+        self.cluster = Cluster(self.app, store_at(database), client=client)
+        self.cluster.on_call = self._note
+        self.reader: Reader = self.cluster.reader
 
     def play(self) -> object:
         """Play the scenario until every run has come to its end; what the scenario saw."""
-        seen = self._play(self)
-        self.work()
-        self.until(lambda: not self.reader.runs(states=ALIVE, limit=1))
-        self._bury_the_dead()
+        with self.cluster.outside():
+            seen = self._play(self)
+            self.work()
+            self.until(lambda: not self.reader.runs(states=ALIVE, limit=1))
+            self._bury_the_dead()
         return seen
 
     def close(self) -> None:
-        if self.life is not None:
-            self.life.end()
-        self.reader.close()
-        self.client.close()
+        self.cluster.close()
 
     # --- for scenarios
 
     def work(self) -> None:
         """Let the worker begin, if it hasn't. Scenarios that act first call it when they have."""
-        if self.life is None:
-            self._begin_life()
+        while not self.cluster.processes or len(self.cluster.living()) < self._workers:
+            self.cluster.begin(next(self._plans, Plan()))
 
     def until(self, condition: Callable[[], object]) -> None:
-        """Wait for something; a dead worker is replaced meanwhile."""
-        deadline = time.monotonic() + PATIENCE_SECONDS
+        """Go on until it is so; a dead worker is replaced meanwhile."""
+        while not self.cluster.run(lambda: condition() or self._somebody_died()):
+            assert self._somebody_died(), self._in_vain()
         while not condition():
-            self._replace_the_dead()
-            if time.monotonic() > deadline:
-                runs = self.reader.runs()
-                raise AssertionError(
-                    f"in vain; {[(r.flow, r.state.value, r.attempt) for r in runs]}"
-                )
-            time.sleep(0.001)
+            self.work()
+            assert self.cluster.run(lambda: condition() or self._somebody_died()), self._in_vain()
 
     def row(self, run: Run[Any]) -> RunRow:
         row = self.reader.run(run.id)
@@ -202,33 +151,46 @@ class Site:
 
     # --- inside
 
-    def _program(self, plan: Plan) -> tuple[Program, Play]:
-        plan.kept = self.table.kept
-        plan.rewound = self.table.rewound
-        app = Program(self.database, plan)
-        return app, self._declare(app, Hand(self.table, plan))
+    def _somebody_died(self) -> bool:
+        return bool(self.cluster.processes) and len(self.cluster.living()) < self._workers
 
-    def _replace_the_dead(self) -> None:
-        if self.life is None or not self.life.app.plan.dead:
-            return
-        self.life.end()
-        self.client.office.store.move_clock(int((LEASE_SECONDS + 1) * 1_000_000))
-        self._begin_life()
+    def _in_vain(self) -> str:
+        runs = self.reader.runs()
+        return f"in vain; {[(r.flow, r.state.value, r.attempt) for r in runs]}"
+
+    def _note(self, process: Process, call: Call) -> None:
+        for verb, answer in zip(call.verbs, call.answers, strict=False):
+            if answer is None:
+                self._note_verb(verb)
+
+    def _note_verb(self, verb: Verb) -> None:
+        match verb:
+            case SaveStep(step=step) if step.kind == "step" and step.state == "done":
+                self.table.kept(verb.run_id, step.address)
+            case Revive(keeps=rows):
+                for row in rows:
+                    if row.address == REWIND:
+                        self.table.rewound(verb.run_id, row.result or "{}")
+                    else:
+                        self.table.kept(verb.run_id, row.address)
 
     def _bury_the_dead(self) -> None:
         """A worker may die of its very last call. Then its successor has to take its row away, and
         is given the time to do so before it is stopped itself."""
         while True:
+            self.work()
             self.until(self._only_the_living)
-            assert self.life is not None
-            self.life.end()
-            if not self.life.app.plan.dead:
+            for process in self.cluster.living():
+                assert process.worker is not None
+                process.worker.stop()
+            self.cluster.run(lambda: all(p.is_over() for p in self.cluster.processes))
+            if self._only_the_living():
                 return
 
     def _only_the_living(self) -> bool:
-        assert self.life is not None
-        left = [worker.id for worker in self.reader.workers()]
-        return left == [self.life.worker.id] and not self.life.app.plan.dead
+        left = {worker.id for worker in self.reader.workers()}
+        return left == {p.worker.id for p in self.cluster.living() if p.worker is not None}
 
-    def _begin_life(self) -> None:
-        self.life = Life(self._program(next(self._plans, Plan()))[0])
+
+def store_at(database: str) -> Store:
+    return PostgresStore(database) if "://" in database else SqliteStore(database)

@@ -10,12 +10,10 @@ and one that makes a new id when it repeats a start.
 
 import itertools
 import random
-import shutil
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -23,11 +21,11 @@ import psycopg
 import pytest
 
 from backroom.app.backroom import Backroom
-from backroom.engine import lane
-from backroom.store.verbs import Start, Verb
+from backroom.store.verbs import SaveStep, Start, Verb
+from backroom.testing import faults
+from backroom.testing.databases import Files, private_files
+from backroom.testing.faults import Fault, Plan
 from tests.postgres import Server, drop_database, fresh_database
-from tests.promises import faults
-from tests.promises.faults import Fault, Plan
 from tests.promises.scenarios import SCENARIOS, Scenario
 from tests.promises.site import Site
 
@@ -36,34 +34,10 @@ IN_WORKERS = [fault for fault in Fault if fault is not Fault.NONE]
 IN_CLIENTS = [Fault.ERROR, Fault.UNKNOWN, Fault.VANISHED]
 
 
-@pytest.fixture(autouse=True)
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lane, "FIRST_PAUSE_SECONDS", 0.001)
-
-
 @pytest.fixture(scope="module")
-def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A SQLite file with our tables and nothing in them, to be copied."""
-    path = tmp_path_factory.mktemp("migrated") / "backroom.db"
-    app = Backroom(path)
-    assert app.office.store.schema_version()
-    app.close()
-    return path
-
-
-class Files:
-    """Fresh copies of a migrated file, one at a time."""
-
-    def __init__(self, template: Path, folder: Path) -> None:
-        self.template = template
-        self.folder = folder
-        self.made = 0
-
-    def fresh(self) -> str:
-        for old in self.folder.glob("case-*"):
-            old.unlink()
-        self.made += 1
-        return str(shutil.copy(self.template, self.folder / f"case-{self.made}.db"))
+def files() -> Iterator[Files]:
+    with private_files() as files:
+        yield files
 
 
 @pytest.fixture
@@ -72,14 +46,10 @@ def template(postgres: Server) -> Iterator[str]:
     dsn = fresh_database(postgres)
     app = Backroom(dsn)
     assert app.office.store.schema_version()
+    app.office.store.stop_clock()
     app.close()
     yield urlsplit(dsn).path.removeprefix("/")
     drop_database(postgres, dsn)
-
-
-@pytest.fixture
-def files(migrated: Path, tmp_path: Path) -> Files:
-    return Files(migrated, tmp_path)
 
 
 def check(database: str, scenario: Scenario, *plans: Plan, client: Plan | None = None) -> None:
@@ -167,8 +137,23 @@ def storm(seed: str, *, lives: int) -> list[Plan]:
 # --- sabotage: would we see it? -------------------------------------------------------------------
 
 
-def test_a_program_that_answers_before_it_has_kept_is_found_out(files: Files) -> None:
-    plans = [Plan({at: Fault.KILLED_BEFORE}, forgets_steps=True) for at in range(1, 6)]
+def test_a_program_that_answers_before_it_has_kept_is_found_out(
+    files: Files, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It writes its steps with the next call only, but says at once that they are kept."""
+    perform = faults.FaultySession._perform
+    unwritten: dict[int, list[Verb]] = {}  # of each process
+
+    def promising(self: faults.FaultySession, verbs: Sequence[Verb]) -> list[object]:
+        behind = unwritten.pop(id(self._plan), [])
+        unwritten[id(self._plan)] = [verb for verb in verbs if isinstance(verb, SaveStep)]
+        now = [verb for verb in verbs if not isinstance(verb, SaveStep)]
+        done = perform(self, [*behind, *now]) if behind or now else []
+        answers = iter(done[len(behind) :])
+        return [None if isinstance(verb, SaveStep) else next(answers) for verb in verbs]
+
+    monkeypatch.setattr(faults.FaultySession, "_perform", promising)
+    plans = [Plan({at: Fault.KILLED_BEFORE}) for at in range(1, 6)]
     found = [refusal(files, plan) for plan in plans]
     assert "a step that was kept ran again" in found
 

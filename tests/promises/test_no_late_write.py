@@ -24,7 +24,6 @@ from backroom.records.states import State
 from backroom.store.protocol import Session, Store
 from backroom.store.verbs import Fenced, Verb
 from backroom.testing import eventually
-from tests.promises.faults import Plan
 from tests.promises.site import Hand, SideTable
 
 RUNS = 40
@@ -115,7 +114,7 @@ class Crew:
         self.declare(self.client, "client")
 
     def declare(self, app: Backroom, name: str) -> None:
-        hand = Hand(self.table, Plan())
+        hand = Hand(self.table)
 
         @step
         async def count(n: int) -> int:

@@ -179,6 +179,7 @@ class Backroom:
                 expires=expires,
                 own_queue=own,
                 otherwise=otherwise,
+                app=self,
             )
             self._add(spec)
             if own and called in self._queues and self._queues[called].concurrency != concurrency:
@@ -492,13 +493,14 @@ class Backroom:
                 store.migrate()
             else:
                 store.check_schema()
-            self._declare_queues(store)
+            self.declare_queues(store)
         except BaseException:
             store.close()
             raise
         return Office(store, self._world, doorbells=self.settings.doorbells)
 
-    def _declare_queues(self, store: Store) -> None:
+    def declare_queues(self, store: Store) -> None:
+        """Put the rules of the queues that are declared here in force."""
         if self._queues:
             session = store.session()
             try:
@@ -528,9 +530,25 @@ class Backroom:
             "poll": settings.poll, "grace": settings.grace, "doorbells": settings.doorbells,
             "keep": settings.keep_days * 86_400,
         }  # fmt: skip
-        executors = Executors({OWN: Declaration(self._processes)} | self._executors)
-        performer = Performer(self._specs, executors, self._queues)
-        return Worker(self.office, performer, WorkerSettings(**(given | changes)))
+        return Worker(self.office, self.performer(), WorkerSettings(**(given | changes)))
+
+    def performer(self, make: Callable[[], Executor] | None = None) -> Performer:
+        """What performs runs of this application's flows. `make`: another executor instead of all
+        that are declared."""
+        declared = {OWN: Declaration(self._processes)} | self._executors
+        if make is not None:
+            declared = dict.fromkeys(declared, Declaration(make))
+        return Performer(self._specs, Executors(declared), self._queues)
+
+    @contextmanager
+    def seated(self, office: Office) -> Iterator[None]:
+        """Let another line to a database stand in for this process's own: for simulations."""
+        before = self._office, self._office_pid
+        self._office, self._office_pid = office, os.getpid()
+        try:
+            yield
+        finally:
+            self._office, self._office_pid = before
 
     @contextmanager
     def working(self, **changes: Any) -> Iterator[Worker]:

@@ -30,13 +30,12 @@ import asyncio
 import contextlib
 import logging
 import threading
-import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
 from queue import Empty, SimpleQueue
 from typing import Any
 
-from backroom.engine.futures import new_future
+from backroom.engine.world import World
 from backroom.records import limits
 from backroom.records.errors import (
     BackroomError,
@@ -90,6 +89,7 @@ class Lane:
         *,
         patience_seconds: float = 30.0,
         after_commit: Callable[[Sequence[Verb]], None] | None = None,
+        world: World | None = None,
     ) -> None:
         self._session = make_session()  # opens its connection at the first use
         self.patience_seconds = patience_seconds  # how long a failing database is tried again
@@ -99,8 +99,10 @@ class Lane:
         self._turn = threading.Lock()  # held by whoever commits
         self._waiting = False  # something may be queued
         self._closed = False
-        self._thread = threading.Thread(target=self._work, name=f"backroom-{name}", daemon=True)
-        self._thread.start()
+        self._world = world or World()
+        self._thread: threading.Thread | None = None
+        if not self._world.simulated:
+            self._thread = self._world.thread(self._work, f"backroom-{name}")
 
     # --- in
 
@@ -120,11 +122,13 @@ class Lane:
     def future(self, verb: Verb, *, waits: bool = False) -> Future[Any]:
         """From anywhere: a thread-safe future. `waits`: the calling thread has nothing to do until
         it is done."""
-        return self._ask(_Ticket((verb,), new_future(), None), waits=waits)
+        return self._ask(_Ticket((verb,), self._world.future(), None), waits=waits)
 
     def together(self, verbs: Iterable[Verb], *, waits: bool = False) -> Future[list[Any]]:
         """All of these in one transaction, or none; the list of their answers."""
-        return self._ask(_Ticket(tuple(verbs), new_future(), None, is_group=True), waits=waits)
+        return self._ask(
+            _Ticket(tuple(verbs), self._world.future(), None, is_group=True), waits=waits
+        )
 
     def call(self, verb: Verb) -> Any:
         """From a thread that can wait; refusals are raised."""
@@ -140,6 +144,7 @@ class Lane:
             self._put_with_turn(ticket, loop)
 
     def _ask(self, ticket: _Ticket, *, waits: bool) -> Future[Any]:
+        waits = waits and self._thread is not None
         if waits and not self._waiting and self._turn.acquire(blocking=False):
             try:
                 self._check_intake(0)
@@ -155,6 +160,8 @@ class Lane:
         self._check_intake(self._queue.qsize())
         self._waiting = True
         self._queue.put(ticket)
+        if self._thread is None:
+            self._world.knock(self)
 
     def _put_with_turn(self, ticket: _Ticket, loop: asyncio.AbstractEventLoop) -> None:
         turn = self._turns.get(loop)
@@ -173,6 +180,8 @@ class Lane:
         self._waiting = True
         for ticket in turn:
             self._queue.put(ticket)
+        if self._thread is None:
+            self._world.knock(self)
 
     def _check_intake(self, waiting: int) -> None:
         if self._closed:
@@ -188,8 +197,21 @@ class Lane:
         if not self._closed:
             self._closed = True
             self._queue.put(None)
-        if threading.current_thread() is not self._thread:
+        if self._thread is None:
+            while self.step():
+                pass
+            self._session.close()
+        elif threading.current_thread() is not self._thread:
             self._thread.join()
+
+    def step(self) -> bool:
+        """Commit what waits, in the caller's thread; whether there was anything. For simulations,
+        in whose world a lane has no thread."""
+        batch: list[_Ticket] = []
+        self._take(batch)
+        if batch:
+            self._perform(self._session, batch)
+        return bool(batch)
 
     # --- the thread
 
@@ -265,12 +287,12 @@ class Lane:
         _deliver(claims, [error] * len(claims))
         if not rest:
             return
-        began = time.monotonic()
+        began = self._world.monotonic()
         pause = FIRST_PAUSE_SECONDS
         unknown = isinstance(error, OutcomeUnknown)
-        while time.monotonic() < began + self.patience_seconds:  # which may be lowered meanwhile
+        while self._world.monotonic() < began + self.patience_seconds:  # may be lowered meanwhile
             if not unknown:
-                time.sleep(pause)
+                self._world.sleep(pause)
                 pause = min(pause * 2, 2.0)
             unknown = False
             try:

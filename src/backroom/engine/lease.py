@@ -55,7 +55,9 @@ class Keeper:
         on_lost: Callable[[], None],
         *,
         renew: bool = True,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
+        self._monotonic = monotonic
         self._session: Session = store.session()
         self._worker = worker
         self._term = term
@@ -67,7 +69,7 @@ class Keeper:
 
     def start(self) -> None:
         """Enter the worker; returns once its lease is on disk. Raises StoreError."""
-        asked = time.monotonic()
+        asked = self._monotonic()
         self._session.apply([Register(self._worker, self._term.us)])
         self.renewed(asked)
         if self._renew:
@@ -79,7 +81,7 @@ class Keeper:
 
     def holds(self) -> bool:
         """Whether, as far as is known here, the lease is still valid."""
-        return time.monotonic() < self._valid_until
+        return self._monotonic() < self._valid_until
 
     def take_over(self) -> None:
         """Renew from here from now on: the supervisor that did is gone."""
@@ -101,7 +103,7 @@ class Keeper:
 
     def _work(self) -> None:
         while not self._stop.wait(self._term.pause_seconds):
-            asked = time.monotonic()
+            asked = self._monotonic()
             try:
                 (alive,) = self._session.apply([Renew((self._worker.id,), self._term.us)])
             except StoreError as error:

@@ -8,7 +8,6 @@ from concurrent.futures import Future
 from queue import SimpleQueue
 from typing import Any, TypeVar
 
-from backroom.engine.futures import new_future
 from backroom.engine.lane import Lane
 from backroom.engine.results import ResultWatch
 from backroom.engine.world import World
@@ -52,19 +51,22 @@ class Office:
         self.on_work: list[
             Callable[[], None]
         ] = []  # workers in this process, rung without a socket
-        self.doors = Lane(store.session, "doors", after_commit=self._after_doors)
+        self.doors = Lane(store.session, "doors", after_commit=self._after_doors, world=self.world)
         self._main: Lane | None = None
         self._main_lock = threading.Lock()
-        self._watch = ResultWatch(store, doorbells=doorbells)
+        self._watch = ResultWatch(store, self.world, doorbells=doorbells)
         self._reads: SimpleQueue[Callable[[Reader], None] | None] = SimpleQueue()
         self._read_thread: threading.Thread | None = None
+        self._reader: Reader | None = None  # where there is no thread
 
     @property
     def main(self) -> Lane:
         """The lane of this process's own attempts; only workers need it."""
         with self._main_lock:
             if self._main is None:
-                self._main = Lane(self.store.session, "main", after_commit=self._after_main)
+                self._main = Lane(
+                    self.store.session, "main", after_commit=self._after_main, world=self.world
+                )
             return self._main
 
     def _after_doors(self, verbs: Sequence[Verb]) -> None:
@@ -96,11 +98,15 @@ class Office:
         if self._doorbells:
             self.store.ring_ends()
 
+    def look_for_results(self) -> None:
+        """Runs may have ended that somebody here waits for."""
+        self._watch.hint()
+
     # --- reading
 
     def read(self, look: Callable[[Reader], T]) -> Future[T]:
         """Run a look in the reading thread."""
-        future: Future[T] = new_future()
+        future: Future[T] = self.world.future()
 
         def job(reader: Reader) -> None:
             try:
@@ -108,12 +114,13 @@ class Office:
             except Exception as error:
                 future.set_exception(error)
 
+        if self.world.simulated:
+            self._reader = self._reader or self.store.reader()
+            job(self._reader)
+            return future
         with self._main_lock:
             if self._read_thread is None:
-                self._read_thread = threading.Thread(
-                    target=self._reading, name="backroom-reads", daemon=True
-                )
-                self._read_thread.start()
+                self._read_thread = self.world.thread(self._reading, "backroom-reads")
         self._reads.put(job)
         return future
 
@@ -133,7 +140,7 @@ class Office:
         """`then(answer of first)`, or its error."""
         if first is None:
             return then(None)
-        result: Future[T] = new_future()
+        result: Future[T] = self.world.future()
 
         def finish(done: Future[T]) -> None:
             error = done.exception()
@@ -167,6 +174,8 @@ class Office:
             if thread is not threading.current_thread():
                 thread.join()
             self._read_thread = None
+        if self._reader is not None:
+            self._reader.close()
         self._watch.close()
         self.store.close()
 

@@ -12,12 +12,11 @@ import logging
 import selectors
 import socket
 import threading
-import time
 from collections.abc import Sequence
 from concurrent.futures import Future
 from typing import NamedTuple
 
-from backroom.engine.futures import new_future
+from backroom.engine.world import World
 from backroom.records.errors import RunNotFound, StoreError
 from backroom.records.runs import RunRow
 from backroom.records.states import FINAL
@@ -42,8 +41,12 @@ RUNG = Pace(0.02, 1.3, 0.25)  # a bell tells; to look as well is for a bell that
 
 
 class ResultWatch:
-    def __init__(self, store: Store, *, doorbells: bool = True) -> None:
+    def __init__(
+        self, store: Store, world: World | None = None, *, doorbells: bool = True
+    ) -> None:
         self._store = store
+        self._world = world or World()
+        self._reader: Reader | None = None  # in a simulated world, where there is no thread
         self._doorbells = doorbells
         self._lock = threading.Lock()
         self._waiting: dict[str, list[Future[RunRow]]] = {}
@@ -56,32 +59,39 @@ class ResultWatch:
         self._bell: Bell | None = None
 
     def add(self, run_id: str) -> Future[RunRow]:
-        future: Future[RunRow] = new_future()
+        future: Future[RunRow] = self._world.future()
         with self._lock:
             self._waiting.setdefault(run_id, []).append(future)
             self._fresh.add(run_id)
-            if self._thread is None:
-                self._thread = threading.Thread(
-                    target=self._work, name="backroom-results", daemon=True
-                )
-                self._thread.start()
+            if self._thread is None and not self._world.simulated:
+                self._thread = self._world.thread(self._work, "backroom-results")
                 if self._doorbells:
-                    threading.Thread(
-                        target=self._open_bell, name="backroom-ends", daemon=True
-                    ).start()
-        self._poke()
+                    self._world.thread(self._open_bell, "backroom-ends")
+        self._awake()
         return future
 
     def hint(self) -> None:
         """Something has ended."""
         if self._waiting:
+            self._awake()
+
+    def _awake(self) -> None:
+        if not self._world.simulated:
             self._poke()
+            return
+        self._reader = self._reader or self._store.reader()
+        with self._lock:
+            ids = list(self._waiting)
+            fresh, self._fresh = self._fresh, set()
+        self._look(self._reader, ids, fresh)
 
     def close(self) -> None:
         with self._lock:
             self._closed = True
             thread, self._thread = self._thread, None
         self._poke()
+        if self._reader is not None:
+            self._reader.close()
         if thread is not None and thread is not threading.current_thread():
             thread.join()
         self._near.close()
@@ -137,15 +147,16 @@ class ResultWatch:
                 pause = pace.first if rung or pause is None else min(pause * pace.growth, pace.last)
                 if not rung and not fresh and changed is False:
                     continue
-                rows = reader.ended(ids)
-                missing = [run_id for run_id in fresh if reader.run(run_id) is None]
+                self._look(reader, ids, fresh)
             except StoreError as error:
                 log.warning("Can't look for results right now: %s", error)
-                time.sleep(0.2)
+                self._world.sleep(0.2)
                 with self._lock:
                     self._fresh |= fresh or set(ids)
-                continue
-            self._tell(rows, missing)
+
+    def _look(self, reader: Reader, ids: Sequence[str], fresh: set[str]) -> None:
+        rows = reader.ended(ids)
+        self._tell(rows, [run_id for run_id in fresh if reader.run(run_id) is None])
 
     def _listen(self, selector: selectors.BaseSelector) -> bool:
         """Whether there is a bell now to listen to."""

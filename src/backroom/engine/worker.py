@@ -221,8 +221,9 @@ class Worker:
             queues=self._queues, flows=self._flows,
         )  # fmt: skip
         self._keeper = Keeper(
-            self._office.store, row, self._term, self._lease_lost, renew=self._settings.renew
-        )
+            self._office.store, row, self._term, self.lease_lost,
+            renew=self._settings.renew, monotonic=self._office.world.monotonic,
+        )  # fmt: skip
         self._keeper.start()
 
     def _close(self) -> None:
@@ -499,7 +500,7 @@ class Worker:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._wake.wait(), left)
 
-    def _lease_lost(self) -> None:
+    def lease_lost(self) -> None:
         """From the keeper's thread: we were declared dead. Drop everything, come back as
         another."""
         log.error("worker %s missed its lease; its runs are in other hands", self._settings.name)

@@ -1,7 +1,11 @@
-"""Time, ids and randomness: the only file where they come from.
+"""Time, ids, randomness and threads: the only file where they come from.
 
 Tests and simulations hand in a `World` of their own and get the same run twice. The clock here is a
 hint only, for measuring and for waking up; what is due is decided by the database's clock.
+
+A simulated world (`testing/cluster.py`) lets threads take turns, in an order of its own. In it the
+engine has no threads that work by themselves: what comes into a lane is committed when the
+simulation says so, and looks at the database are made at once.
 """
 
 from __future__ import annotations
@@ -9,14 +13,25 @@ from __future__ import annotations
 import hashlib
 import os
 import random
+import threading
 import time
+from collections.abc import Callable
+from concurrent.futures import Future
 from itertools import count
+from typing import TYPE_CHECKING, Any
+
+from backroom.engine.futures import new_future
+
+if TYPE_CHECKING:
+    from backroom.engine.lane import Lane
 
 __all__ = ["World", "derived_id", "mapped_id"]
 
 
 class World:
     """The real one."""
+
+    simulated = False
 
     def __init__(self) -> None:
         self._made = count()
@@ -28,6 +43,10 @@ class World:
     def now_us(self) -> int:
         """This machine's clock, in microseconds since 1970. A hint: the database's decides."""
         return time.time_ns() // 1000
+
+    def sleep(self, seconds: float) -> None:
+        """Block this thread."""
+        time.sleep(seconds)
 
     def chance(self) -> float:
         """A draw from [0, 1)."""
@@ -43,6 +62,36 @@ class World:
         milliseconds = time.time_ns() // 1_000_000
         number = (next(self._made) & 0xFFFFF) << 54 | int.from_bytes(os.urandom(7)) >> 2
         return _version_7(milliseconds, number)
+
+    # --- threads
+
+    def thread(self, body: Callable[[], None], name: str) -> threading.Thread:
+        """A thread that has been started; it doesn't keep the process alive."""
+        thread = threading.Thread(target=body, name=name, daemon=True)
+        thread.start()
+        return thread
+
+    def join(self, thread: threading.Thread, timeout: float | None = None) -> None:
+        thread.join(timeout)
+
+    def wait(self, event: threading.Event) -> None:
+        event.wait()
+
+    def future(self) -> Future[Any]:
+        """A future that a thread may wait for."""
+        return new_future()
+
+    # --- what a simulation is told
+
+    def knock(self, lane: Lane) -> None:
+        """Something has come into a lane that has no thread."""
+
+    def asked(self, run_id: str, attempt: int, address: str) -> None:
+        """A flow has come by this address."""
+
+    def body(self, run_id: str, address: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        """What is called for the body of a step."""
+        return function
 
 
 def derived_id(parent: str, address: str) -> str:

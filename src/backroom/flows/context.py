@@ -37,6 +37,7 @@ from itertools import count
 from typing import Any, NoReturn
 
 from backroom.engine.handler import Desk
+from backroom.engine.world import World
 from backroom.flows.executors import Executors, Ongoing
 from backroom.flows.failures import as_json, read
 from backroom.flows.rewinding import REWIND, rounds
@@ -85,9 +86,9 @@ class Blocked:
         assert self._future is not None
         await self._future
 
-    def sleep_in_thread(self) -> None:
+    def sleep_in_thread(self, world: World) -> None:
         assert self._event is not None
-        self._event.wait()
+        world.wait(self._event)
 
 
 def ending_for(error: BaseException) -> Outcome:
@@ -372,11 +373,11 @@ class RunContext:
         undoing = self._shielded
 
         def watch() -> None:
-            thread.join()
+            self.desk.world.join(thread)
             if undoing == self._shielded:
                 self.branch_ended(1)
 
-        threading.Thread(target=watch, name="backroom-overdue", daemon=True).start()
+        self.desk.world.thread(watch, "backroom-overdue")
 
     def leave(self) -> None:
         """The leaf goes on; `news` has counted it as busy again already."""

@@ -8,11 +8,11 @@ of it.
 from __future__ import annotations
 
 import asyncio
-import threading
 from collections.abc import Callable, Generator
 from contextvars import copy_context
 from typing import Any, Protocol, TypeVar
 
+from backroom.engine.world import World
 from backroom.flows.context import Blocked, RunContext
 from backroom.flows.errands import exited
 from backroom.flows.scope import FlowScope, StepScope, current, here
@@ -88,7 +88,7 @@ def drive_in_thread(context: RunContext, protocol: Protocol_[T]) -> T:
         return result
 
 
-async def in_own_thread(body: Callable[[], Any], name: str) -> Any:
+async def in_own_thread(world: World, body: Callable[[], Any], name: str) -> Any:
     """Run a blocking function in a daemon thread. A pool would make flows that wait for each other
     wait for its threads; and a thread that never returns must not keep the process alive."""
     loop = asyncio.get_running_loop()
@@ -117,7 +117,7 @@ async def in_own_thread(body: Callable[[], Any], name: str) -> Any:
         except RuntimeError:  # the loop is closed: the worker has stopped without us
             return
 
-    threading.Thread(target=run, name=f"backroom-{name}", daemon=True).start()
+    world.thread(run, f"backroom-{name}")
     return await future
 
 
@@ -189,7 +189,7 @@ class Block:
     def run_in_thread(self, context: RunContext) -> None:
         blocked = self._make()
         context.enter(blocked)
-        blocked.sleep_in_thread()
+        blocked.sleep_in_thread(context.desk.world)
         context.leave()
 
 
@@ -218,13 +218,14 @@ class Invoke:
         self.timeout = timeout  # seconds
 
     async def run(self, context: RunContext) -> Any:
+        function = context.desk.world.body(context.run.id, self.address, self.function)
         token = current.set(StepScope(context, self.address, self.tries))
         try:
             if self.timeout is None:
-                return await self.function(*self.args, **self.kwargs)
+                return await function(*self.args, **self.kwargs)
             try:
                 async with asyncio.timeout(self.timeout) as limit:
-                    return await self.function(*self.args, **self.kwargs)
+                    return await function(*self.args, **self.kwargs)
             except TimeoutError as error:
                 if limit.expired():
                     raise self.timed_out() from error
@@ -235,12 +236,13 @@ class Invoke:
             current.reset(token)
 
     def run_in_thread(self, context: RunContext) -> Any:
+        function = context.desk.world.body(context.run.id, self.address, self.function)
         token = current.set(StepScope(context, self.address, self.tries))
         try:
             if self.timeout is None:
-                return self.function(*self.args, **self.kwargs)
+                return function(*self.args, **self.kwargs)
             return self.within_limit(
-                context, lambda: self.function(*self.args, **self.kwargs), lambda: True
+                context, lambda: function(*self.args, **self.kwargs), lambda: True
             )
         except SystemExit as error:
             raise self.exited(error) from error
@@ -252,9 +254,10 @@ class Invoke:
     ) -> Any:
         """The flow sees the time-out at once. The thread can't be stopped, so the next try waits
         for it. `expire`: gives the work up; False when that comes too late."""
+        world = context.desk.world
         running = context.overdue.pop(self.address, None)
         if running is not None:
-            running.join()
+            world.join(running)
         outcome: list[Any] = []
         inside = copy_context()
 
@@ -264,14 +267,13 @@ class Invoke:
             except BaseException as error:
                 outcome.append((False, error))
 
-        thread = threading.Thread(target=body, name=f"backroom-{self.name}", daemon=True)
-        thread.start()
-        thread.join(self.timeout)
+        thread = world.thread(body, f"backroom-{self.name}")
+        world.join(thread, self.timeout)
         if not outcome:
             if expire():
                 context.overdue[self.address] = thread
                 raise self.timed_out()
-            thread.join()
+            world.join(thread)
         good, value = outcome[0]
         if good:
             return value
@@ -311,12 +313,13 @@ class InTransaction:
         call = self._call
         done: list[tuple[Any, StepRow]] = []
         own: list[BaseException] = []
+        function = context.desk.world.body(context.run.id, call.address, call.function)
 
         def body(connection: Any) -> SaveStep:
             # A new scope at every call: what a repeated body makes has the same ids.
             token = current.set(StepScope(context, call.address, call.tries))
             try:
-                value = call.function(connection, *call.args, **call.kwargs)
+                value = function(connection, *call.args, **call.kwargs)
                 row = self._keep(value)
             except SystemExit as error:
                 raise call.exited(error) from error

@@ -17,7 +17,7 @@ import functools
 import inspect
 import json
 from collections.abc import AsyncIterable, Callable, Coroutine, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, cast
 
@@ -76,6 +76,7 @@ class FlowSpec:
     version: int = 1
     otherwise: Callable[..., Any] | None = None
     own_queue: bool = False  # its queue is its own, for its limit; no other run may stand in it
+    app: object = field(default=None, repr=False, compare=False)  # the application it belongs to
 
 
 @dataclass(frozen=True)

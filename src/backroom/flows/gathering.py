@@ -11,6 +11,7 @@ import contextlib
 import threading
 from collections.abc import Awaitable, Callable, Generator, Sequence
 from contextvars import copy_context
+from functools import partial
 from typing import Any, TypeVar, overload
 
 from backroom.flows.context import RunContext, Unwind
@@ -105,6 +106,7 @@ class Gathering(Pending[Any]):
                 "In a `def` flow gather takes functions without arguments: "
                 "gather(lambda: pack(order))."
             )
+        world = context.desk.world
         count = _Countdown(context, len(self._branches))
         outcomes: list[Any] = [None] * len(self._branches)
 
@@ -121,14 +123,10 @@ class Gathering(Pending[Any]):
         threads = []
         for n, (branch, path) in enumerate(zip(self._branches, self._paths, strict=True)):
             scope = FlowScope(context, path, owner=None)
-            thread = threading.Thread(
-                target=copy_context().run, args=(body, n, branch, scope), daemon=True
-            )
-            threads.append(thread)
+            inside: Callable[[], None] = partial(copy_context().run, body, n, branch, scope)  # type: ignore[arg-type]
+            threads.append(world.thread(inside, "backroom-branch"))
         for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
+            world.join(thread)
         context.check()
         errors = [error for _, error in outcomes if not isinstance(error, Unwind | None)]
         if errors:

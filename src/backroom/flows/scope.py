@@ -48,6 +48,8 @@ class FlowScope:
         self.context.check_forward()
         address = self._keyed(name, key) if key is not None else self._numbered(name)
         self.context.room_for(address)
+        run = self.context.run
+        self.context.desk.world.asked(run.id, run.attempt, address)
         return address
 
     def address_since(self, name: str, former: Iterable[str], key: str | None = None) -> str:
@@ -59,7 +61,11 @@ class FlowScope:
             return address
         behind = address[len(self.path) + len(name) :]
         there = (f"{self.path}{before}{behind}" for before in former)
-        return next((before for before in there if before in known), address)
+        found = next((before for before in there if before in known), address)
+        if found != address:
+            run = self.context.run
+            self.context.desk.world.asked(run.id, run.attempt, found)
+        return found
 
     def enter(self, loop: object, path: str) -> None:
         """A loop goes into its next round: what is called in it is counted anew, under `path`."""

@@ -208,7 +208,11 @@ async def _undo(context: RunContext, row: StepRow) -> str | None:
         else:
             task, context.task = context.task, None  # the thread leaves by itself
             try:
-                await in_own_thread(lambda: drive_in_thread(context, protocol), taking_back.name)
+                await in_own_thread(
+                    context.desk.world,
+                    lambda: drive_in_thread(context, protocol),
+                    taking_back.name,
+                )
             finally:
                 context.task = task
     except StepFailed as error:

@@ -259,6 +259,10 @@ class Store(Protocol):
         """Move the database's clock forward by this much, for every process. Tests only."""
         ...
 
+    def stop_clock(self) -> None:
+        """Let the database's clock stand still, but for `move_clock`. Tests only."""
+        ...
+
     def diagnose(self) -> list[tuple[str, str, str]]:
         """(level, what, remedy) with level ok, warning or error: what `doctor` prints."""
         ...

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 from backroom.app.backroom import Backroom
+from backroom.engine.office import Office
 from backroom.engine.worker import Worker
+from backroom.store.sqlite.store import SqliteStore
 
 __all__ = ["Workbench", "at_work"]
 
@@ -34,10 +38,31 @@ class Workbench:
 
 
 @contextmanager
-def at_work(app: Backroom, **changes: Any) -> Iterator[Workbench]:
+def at_work(app: Backroom, *, private: bool = False, **changes: Any) -> Iterator[Workbench]:
     """A worker of `app` in a thread for as long as the block lasts; `changes` as in `app.worker`.
 
-    Declare the flows before: a worker claims those that it knew when it was made.
+    Declare the flows before: a worker claims those that it knew when it was made. `private`: on an
+    empty SQLite database that is made for the block and removed after it, whatever the settings
+    say; within, all calls of the application go there.
     """
-    with app.working(**{"lease": LEASE_SECONDS, "poll": 0.05} | changes) as worker:
+    with ExitStack() as stack:
+        if private:
+            stack.enter_context(_private(app))
+        worker = stack.enter_context(
+            app.working(**{"lease": LEASE_SECONDS, "poll": 0.05} | changes)
+        )
         yield Workbench(app, worker)
+
+
+@contextmanager
+def _private(app: Backroom) -> Iterator[None]:
+    with tempfile.TemporaryDirectory(prefix="backroom-") as folder:
+        store = SqliteStore(Path(folder) / "private.db")
+        store.migrate()
+        app.declare_queues(store)
+        office = Office(store)
+        try:
+            with app.seated(office):
+                yield
+        finally:
+            office.close()

@@ -75,6 +75,8 @@ class PostgresStore:
         self.lock_timeout_ms = round(lock_timeout_seconds * 1000)
         self.transactor = Transactor(self.address, self.sql, self.lock_timeout_ms)
         self.turns = threading.BoundedSemaphore(limits.TRANSACTIONS)
+        self.clock_link = Link(self.address)  # tests move it often
+        self.clock_lock = threading.Lock()
 
     def session(self) -> PostgresSession:
         return PostgresSession(Link(self.address), self.sql, self.lock_timeout_ms)
@@ -142,7 +144,14 @@ class PostgresStore:
         self.on_connection(lambda c: c.execute(self.sql["rewrite"]))
 
     def move_clock(self, by_us: int) -> None:
-        self.on_connection(lambda c: clock.move_clock(c, self.sql, by_us))
+        with self.clock_lock:
+            try:
+                clock.move_clock(self.clock_link.connection(), self.sql, by_us)
+            except psycopg().Error as error:
+                raise fault(error) from error
+
+    def stop_clock(self) -> None:
+        self.on_connection(lambda c: clock.stop_clock(c, self.sql))
 
     def diagnose(self) -> list[tuple[str, str, str]]:
         return diagnose(self.address, self.sql)
@@ -150,6 +159,7 @@ class PostgresStore:
     def close(self) -> None:
         self.ringer.close()
         self.transactor.spares.close()
+        self.clock_link.close()
 
     def identity(self) -> guests.Identity:
         """Which database this is, for comparison with where a caller's connection leads."""

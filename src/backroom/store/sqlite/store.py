@@ -20,6 +20,7 @@ from backroom.store.sqlite.bell import Ringer, SqliteBell
 from backroom.store.sqlite.connection import connect
 from backroom.store.sqlite.epoch import begin_epoch
 from backroom.store.sqlite.faults import mapped
+from backroom.store.sqlite.forking import Keeper
 from backroom.store.sqlite.locks import LockWaits
 from backroom.store.sqlite.migrate import applied, check, migrate
 from backroom.store.sqlite.reader import SqliteReader
@@ -56,6 +57,7 @@ class SqliteStore:
         self._turns = threading.BoundedSemaphore(limits.TRANSACTIONS)
         self._looker = SqliteReader(self.path, busy_timeout_ms=1_000)
         self._ringer = Ringer(self._bells)
+        self._clocksmith = Keeper(lambda: connect(self.path, "rw", busy_timeout_ms=busy_timeout_ms))
 
     def session(self) -> SqliteSession:
         return SqliteSession(
@@ -122,8 +124,12 @@ class SqliteStore:
         return None
 
     def move_clock(self, by_us: int) -> None:
-        with self._connection() as connection:
+        with mapped(self.path), self._clocksmith.using() as connection:
             clock.move_clock(connection, by_us)
+
+    def stop_clock(self) -> None:
+        with self._connection() as connection:
+            clock.stop_clock(connection)
 
     def diagnose(self) -> list[tuple[str, str, str]]:
         return doctor.diagnose(self.path, busy_timeout_ms=self._busy_timeout_ms)
@@ -131,6 +137,8 @@ class SqliteStore:
     def close(self) -> None:
         self._ringer.close()
         self._looker.close()
+        with mapped(self.path):
+            self._clocksmith.close()
 
     @contextmanager
     def _connection(self) -> Iterator[sqlite3.Connection]:
