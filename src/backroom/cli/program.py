@@ -37,6 +37,7 @@ COMMANDS = {
     "prune": "backroom.cli.pruning",
     "backup": "backroom.cli.backups",
     "restore": "backroom.cli.backups",
+    "check": "backroom.cli.checks",
     "migrate": "backroom.cli.upkeep",
     "doctor": "backroom.cli.upkeep",
 }

@@ -8,7 +8,14 @@ from collections.abc import Sequence
 from typing import Any, TypeVar
 
 from backroom.records import limits
-from backroom.records.errors import ProcessDied, RunCancelled, RunFailed, StepFailed, kind_of
+from backroom.records.errors import (
+    CodeMismatch,
+    ProcessDied,
+    RunCancelled,
+    RunFailed,
+    StepFailed,
+    kind_of,
+)
 from backroom.records.runs import RunRow, StepRow
 from backroom.records.states import State
 
@@ -29,6 +36,8 @@ def as_json(error: BaseException, failed: Sequence[str] | None = None) -> str:
         kept["deaths"] = error.deaths
     if failed is not None:
         kept["failed"] = list(failed)
+    if isinstance(error, CodeMismatch):
+        kept |= {"address": error.address, "what": error.what}
     return json.dumps(kept)
 
 

@@ -56,6 +56,10 @@ class Performer:
     def flows(self) -> tuple[str, ...]:
         return tuple(self._specs)
 
+    def spec(self, served: str) -> FlowSpec | None:
+        """A flow as `served_as` puts it."""
+        return self._specs.get(served)
+
     def queues(self) -> tuple[str, ...]:
         own = {alias for spec in self._specs.values() if spec.own_queue for alias in spec.aliases}
         used = {spec.queue for spec in self._specs.values()}
@@ -74,11 +78,11 @@ class FlowPerformance:
 
     def __init__(self, spec: FlowSpec, context: RunContext) -> None:
         self._spec = spec
-        self._context = context
+        self.context = context
         self._deadline: asyncio.TimerHandle | None = None
 
     async def perform(self) -> Outcome:
-        context = self._context
+        context = self.context
         outcome = await self._perform_flow()
         if isinstance(outcome, Failed) and self._spec.otherwise is not None:
             outcome = await self._perform_alternative(outcome)
@@ -87,7 +91,7 @@ class FlowPerformance:
         return outcome
 
     async def _perform_flow(self) -> Outcome:
-        context = self._context
+        context = self.context
         outcome: Outcome | None = kept_ending(context)
         if outcome is not None and ALTERNATIVE in context.kept:
             return outcome  # and all that it had done is undone
@@ -105,7 +109,7 @@ class FlowPerformance:
 
     async def _perform_alternative(self, failed: Failed) -> Outcome:
         """The flow has failed for good, and is undone: what the author says shall happen then."""
-        context, function = self._context, self._spec.otherwise
+        context, function = self.context, self._spec.otherwise
         assert function is not None
         outcome: Outcome | None = kept_ending(context, ALTERNATIVE)
         if outcome is None and context.run.cancel_reason is not None:
@@ -122,7 +126,7 @@ class FlowPerformance:
     async def _keep_ending(self, ending: Failed | Cancelled, *, begins: bool) -> Outcome | None:
         """Keep that the flow has failed and its alternative begins, or how that has ended; how the
         attempt ends if that can't be kept."""
-        context = self._context
+        context = self.context
         try:
             if begins and kept_ending(context) is None:
                 await keep_ending(context, ending)
@@ -135,7 +139,7 @@ class FlowPerformance:
     async def _call(self, function: Callable[..., Any], path: str = "") -> Outcome:
         """Run the author's function; whatever it does becomes an outcome. `path`: where the
         addresses of its calls begin."""
-        context = self._context
+        context = self.context
         try:
             arguments = self._arguments()
             if isinstance(arguments, NeedsAttention):
@@ -166,14 +170,14 @@ class FlowPerformance:
 
     def _arguments(self) -> dict[str, Any] | NeedsAttention:
         try:
-            return self._spec.signature.decode(self._context.run.input)
+            return self._spec.signature.decode(self.context.run.input)
         except BackroomError as error:
             return NeedsAttention(as_json(error))
         except Exception as error:  # an author's validator may raise anything
             return NeedsAttention(as_json(InvalidInput(f"The input can't be read: {error!r}")))
 
     async def _undo(self, outcome: Failed | Cancelled, *, alternative: bool = False) -> Outcome:
-        context = self._context
+        context = self.context
         context.end(outcome)
         scope = current.set(None)  # what has the flow's own scope from now on is a stray
         task = self._enter_task()
@@ -201,7 +205,7 @@ class FlowPerformance:
         self, function: Callable[..., Any], arguments: dict[str, Any], path: str
     ) -> Any:
         task = self._enter_task()
-        token = current.set(FlowScope(self._context, path, owner=task))
+        token = current.set(FlowScope(self.context, path, owner=task))
         try:
             return await function(**arguments)
         finally:
@@ -214,40 +218,40 @@ class FlowPerformance:
         """Let the context unwind us by cancelling this task."""
         task = asyncio.current_task()
         assert task is not None
-        self._context.task = task
+        self.context.task = task
         return task
 
     def _leave_task(self, task: asyncio.Task[Any]) -> None:
         """Leave it usable for the engine, cancelled or not."""
-        self._context.task = None
+        self.context.task = None
         while task.cancelling():
             task.uncancel()
 
     async def _in_thread(
         self, function: Callable[..., Any], arguments: dict[str, Any], path: str
     ) -> Any:
-        scope = FlowScope(self._context, path, owner=None)
+        scope = FlowScope(self.context, path, owner=None)
 
         def body() -> Any:
             scope.owner = threading.current_thread()
             current.set(scope)
             return function(**arguments)
 
-        return await in_own_thread(body, self._spec.name)
+        return await in_own_thread(self.context.desk.world, body, self._spec.name)
 
     def _failed(self, error: Exception, *, may_retry: bool) -> Outcome:
         failed = behind(error)
-        tries = self._context.run.failures + 1
+        tries = self.context.run.failures + 1
         retry = self._spec.retry
         if may_retry and not isinstance(error, Rollback) and retry.allows(error, tries):
-            pause = delay_us(retry, tries, self._context.desk.world.chance())
-            self._context.forget_failures(failed)
+            pause = delay_us(retry, tries, self.context.desk.world.chance())
+            self.context.forget_failures(failed)
             return TryAgain(pause, as_json(error))
         return Failed(as_json(error, failed or None))
 
     def _watch_deadline(self) -> Failed | None:
         """See to it that the run ends at its deadline; its failure if that has passed already."""
-        run = self._context.run
+        run = self.context.run
         if run.deadline_at is None:
             return None
         left = max(0, run.deadline_at - run.now) / 1_000_000
@@ -259,20 +263,20 @@ class FlowPerformance:
         if not left:
             return failed
         loop = asyncio.get_running_loop()
-        self._deadline = loop.call_later(left, self._context.end, failed)
+        self._deadline = loop.call_later(left, self.context.end, failed)
         return None
 
     def interrupt(self, outcome: Outcome) -> None:
-        self._context.end(outcome)
+        self.context.end(outcome)
 
     def children(self) -> Sequence[str]:
-        return self._context.children()
+        return self.context.children()
 
     def windows(self) -> Sequence[str]:
-        return self._context.windows()
+        return self.context.windows()
 
     def waits_for_locks(self) -> bool:
-        return self._context.waits_for_locks()
+        return self.context.waits_for_locks()
 
     def news(
         self,
@@ -282,7 +286,7 @@ class FlowPerformance:
         over: Sequence[str],
         held: Sequence[str],
     ) -> None:
-        self._context.news(now, mail, ended, over, held)
+        self.context.news(now, mail, ended, over, held)
 
 
 def is_late(run: Claimed) -> bool:

@@ -315,6 +315,7 @@ class CodeMismatch(FlowError):
 
     def __init__(self, address: str, what: str) -> None:
         self.address = address
+        self.what = what
         super().__init__(
             f"The code no longer matches what is kept at {address}: {what}. Deploy code that "
             "fits, then retry the run; or cancel it and start a new one."
