@@ -41,9 +41,7 @@ RUNG = Pace(0.02, 1.3, 0.25)  # a bell tells; to look as well is for a bell that
 
 
 class ResultWatch:
-    def __init__(
-        self, store: Store, world: World | None = None, *, doorbells: bool = True
-    ) -> None:
+    def __init__(self, store: Store, world: World | None = None, *, doorbells: bool = True) -> None:
         self._store = store
         self._world = world or World()
         self._reader: Reader | None = None  # in a simulated world, where there is no thread
