@@ -54,7 +54,6 @@ __all__ = ["Lane"]
 log = logging.getLogger("backroom.store")
 FIRST_PAUSE_SECONDS = 0.05  # before the database is asked again; doubled each time
 BATCH = 1_000  # verbs in one transaction: beyond it nothing is won, and a failure costs more
-CROWD = 32  # verbs at once that are worth two transactions
 
 
 class _Ticket:
@@ -216,28 +215,17 @@ class Lane:
     # --- the thread
 
     def _work(self) -> None:
-        batch: list[_Ticket] = []
         last = False
-        while batch or not last:
-            idle = not batch and self._queue.empty()
-            if not batch:
-                first = self._queue.get()
-                if first is None:
-                    break
-                batch.append(first)
+        while not last:
+            first = self._queue.get()
             with self._turn:
                 # Before the look, so that what comes after it says so again.
                 self._waiting = False
-                last = last or self._take(batch)
-                behind: list[_Ticket] = []
-                if idle and len(batch) >= CROWD:
-                    # While nothing was being committed all there is came in, and whoever waits for
-                    # it would wait together. In halves the one works while the other is committed.
-                    middle = len(batch) // 2
-                    batch, behind = batch[:middle], batch[middle:]
-                    self._waiting = True
+                if first is None:
+                    break
+                batch = [first]
+                last = self._take(batch)
                 self._perform(self._session, batch)
-                batch = behind
         with self._turn:
             self._session.close()
 

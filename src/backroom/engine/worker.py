@@ -123,10 +123,6 @@ class Worker:
         self._bell: Bell | None = None
         self._pulse: Reader | None = None
         self._failures = 0
-        self._asking = False  # a claim of the main task is under way
-        self._ahead = 0  # the limit of the one beside it, 0: none is under way
-        self._asking_ahead = False  # it will be asked for at the end of this turn
-        self._plenty = False  # the last claim got all it asked for
 
     # --- life
 
@@ -236,7 +232,9 @@ class Worker:
 
     async def _claim_and_perform(self) -> None:
         while not self._stopping:
-            room = self._room()
+            room = self._settings.concurrency - len(self._attempts)
+            if self._alone in self._attempts:
+                room = 0
             self._wake.clear()
             next_look = self._poll_seconds()
             if room > 0 and self._holds_lease():
@@ -264,46 +262,10 @@ class Worker:
         poll = self._settings.poll
         return max(poll, QUIET_POLL_SECONDS) if self._sees_changes() else poll
 
-    def _room(self) -> int:
-        """How many runs to ask for now. Half of what it may perform at once, at most: so one half
-        is performed while the ends of the other are committed."""
-        if self._alone in self._attempts:
-            return 0
-        free = self._settings.concurrency - len(self._attempts) - self._ahead
-        return min(free, (self._settings.concurrency + 1) // 2)
-
-    def _ask_ahead(self) -> None:
-        """Runs have ended while a claim was under way: ask for more in the transaction that commits
-        their ends."""
-        self._asking_ahead = False
-        room = self._room()
-        if (
-            self._asking
-            and self._plenty
-            and room > 0
-            and not (self._ahead or self._doubtful or self._stopping)
-            and self._holds_lease()
-        ):
-            try:
-                self._office.main.tell(self._claim_verb(room), partial(self._got_ahead, room))
-            except BackroomError:  # the lane is full or closed
-                return
-            self._ahead = room
-
-    def _got_ahead(self, room: int, answer: Claims | BackroomError) -> None:
-        self._ahead = 0
-        self._wake.set()
-        if isinstance(answer, Claims):
-            self._note_claims(answer, room)
-            for run in answer.runs:
-                self._begin(run)
-        else:
-            self._doubtful = True
-
     async def _take_suspect(self) -> bool:
         """With nothing else to do, perform a suspect, and nothing beside it. Whether there was
         one."""
-        if self._attempts or self._ahead or not self._suspects:
+        if self._attempts or not self._suspects:
             return False
         claims = await self._claim(1, suspects=True)
         self._suspects = claims is not None and bool(claims.runs)
@@ -330,46 +292,34 @@ class Worker:
     async def _claim(self, room: int, *, suspects: bool = False) -> Claims | None:
         """Ask for up to `room` runs. None: the database failed, look again later."""
         main = self._office.main
-        if self._doubtful and self._ahead:
-            return None  # what that one brings isn't known yet; its answer wakes us
-        self._asking = True
         try:
             if self._doubtful:
                 # What we were given may differ from what we know of: give the difference back.
                 self._doubtful = False  # first: what fails meanwhile is a new doubt
                 held = {(run_id, a.claimed.attempt) for run_id, a in self._attempts.items()}
                 await main.submit(Reconcile(self.id, frozenset(held | self._ending)))
-            claims: Claims = await main.submit(self._claim_verb(room, suspects=suspects))
+            floors = {} if suspects else self._floors_now()
+            claims: Claims = await main.submit(
+                Claim(
+                    self.id,
+                    self._queues,
+                    self._flows,
+                    room,
+                    floors,
+                    suspects=suspects,
+                    ruled=self._ruled or suspects,
+                )
+            )
         except StoreError as error:
             self._doubtful = True
             self._failures = min(self._failures + 1, 8)
             log.warning("Can't look for work right now: %s", error)
             return None
-        finally:
-            self._asking = False
         self._failures = 0
-        self._note_claims(claims, room if not suspects else 0)
-        return claims
-
-    def _claim_verb(self, room: int, *, suspects: bool = False) -> Claim:
-        return Claim(
-            self.id,
-            self._queues,
-            self._flows,
-            room,
-            {} if suspects else self._floors_now(),
-            suspects=suspects,
-            ruled=self._ruled or suspects,
-        )
-
-    def _note_claims(self, claims: Claims, room: int) -> None:
-        self._plenty = len(claims.runs) == room
-        floors = self._floors
         for run in claims.runs:
             place = (run.queue, run.priority)
-            floor = run.due_at - 1_000_000
-            if floors.get(place, 0) < floor:
-                floors[place] = floor
+            self._floors[place] = max(self._floors.get(place, 0), run.due_at - 1_000_000)
+        return claims
 
     def _floors_now(self) -> dict[tuple[str, int], int]:
         """Where to start the scan. Once a second nowhere: a caller's long transaction may bring in
@@ -442,10 +392,6 @@ class Worker:
         attempt.let_go()
         self._watching.discard(run.id)
         self._wake.set()  # before the end is told: so the next claim goes to the lane with it
-        if self._asking and self._plenty and not self._ahead and not self._asking_ahead:
-            assert self._loop is not None
-            self._asking_ahead = True
-            self._loop.call_soon(self._ask_ahead)
         verb = ending_verb(run, outcome)
         note(run, outcome)
         if verb is not None:
@@ -467,9 +413,6 @@ class Worker:
 
     async def _finish(self) -> None:
         """Let what is in hand end; hand back what doesn't end within the grace."""
-        while self._ahead:
-            self._wake.clear()
-            await self._wake.wait()
         if self._attempts:
             log.info(
                 "stopping: %d runs may go on for %g s", len(self._attempts), self._settings.grace
