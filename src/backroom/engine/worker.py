@@ -79,7 +79,7 @@ class WorkerSettings:
     concurrency: int = 100
     lease: float = 6.0
     poll: float = 0.2
-    pulse: float = 0.04
+    pulse: float = 0.02
     grace: float = 20.0
     keep: float = 0.0
     doorbells: bool = True
