@@ -17,7 +17,9 @@ from backroom import (
     Backroom,
     Retry,
     Rollback,
+    Run,
     State,
+    chunks,
     current_run,
     first,
     gather,
@@ -26,6 +28,7 @@ from backroom import (
     step,
     wait_for_event,
 )
+from backroom.errors import StepFailed
 from tests.promises.site import Declare, Hand, Site
 
 __all__ = ["SCENARIOS", "Scenario"]
@@ -548,5 +551,338 @@ def many_starts(app: Backroom, hand: Hand) -> Callable[[Site], object]:
     def play(site: Site) -> object:
         runs = app.start_many(job.prepare(n) for n in range(30))
         return [site.end(run) for run in runs]
+
+    return play
+
+
+@scenario(sees=("succeeded", "[0,1,4,9,16]"), runs=6)
+def a_map(app: Backroom, hand: Hand) -> Callable[[Site], object]:
+    @step
+    async def square(n: int) -> int:
+        hand.works()
+        return n * n
+
+    @app.flow
+    async def child(n: int) -> int:
+        return await square(n)
+
+    @app.flow
+    async def job() -> list[int]:
+        done = await child.map(range(5), window=2)
+        return [n async for n in done.results()]
+
+    return lambda site: site.end(job.start())
+
+
+@scenario(sees=("succeeded", "10"), runs=1)
+def a_walk_in_chunks(app: Backroom, hand: Hand) -> Callable[[Site], object]:
+    @step
+    async def add(numbers: list[int]) -> int:
+        hand.works()
+        return sum(numbers)
+
+    @app.flow
+    async def job() -> int:
+        async for chunk in chunks(range(5), size=2):
+            await add(list(chunk))
+        return 10
+
+    return lambda site: site.end(job.start())
+
+
+@scenario(sees=("succeeded", '["slept",1]'), runs=1)
+def a_branch_that_sleeps(app: Backroom, hand: Hand) -> Callable[[Site], object]:
+    @step
+    async def work() -> int:
+        hand.works()
+        return 1
+
+    @app.flow
+    async def job() -> tuple[str, int]:
+        async def rest() -> str:
+            await sleep(days=3)
+            return "slept"
+
+        slept, worked = await gather(rest(), work())
+        return slept, worked
+
+    return lambda site: site.end(job.start())
+
+
+@scenario(sees=("succeeded", "1"), runs=1)
+def a_delayed_start(app: Backroom, hand: Hand) -> Callable[[Site], object]:
+    @step
+    async def work() -> int:
+        hand.works()
+        return 1
+
+    @app.flow
+    async def job() -> int:
+        return await work()
+
+    return lambda site: site.end(job.using(delay=3600).start())
+
+
+@scenario(sees=("succeeded", "3"), runs=3)
+def nested_children(app: Backroom, hand: Hand) -> Callable[[Site], object]:
+    @step
+    async def add(n: int) -> int:
+        hand.works()
+        return n + 1
+
+    @app.flow
+    async def inner() -> int:
+        return await add(0)
+
+    @app.flow
+    async def middle() -> int:
+        return await add(await inner())
+
+    @app.flow
+    async def outer() -> int:
+        return await add(await middle())
+
+    return lambda site: site.end(outer.start())
+
+
+@scenario(sees=("failed", None), runs=1)
+def a_step_that_fails_for_good(app: Backroom, hand: Hand) -> Callable[[Site], object]:
+    @step(retry=SOON)
+    async def never() -> None:
+        hand.works()
+        raise ConnectionError("closed for ever")
+
+    @app.flow
+    async def job() -> None:
+        await never()
+
+    return lambda site: site.end(job.start())
+
+
+@scenario(sees=[("failed", None), "failed"], runs=2)
+def a_child_that_fails(app: Backroom, hand: Hand) -> Callable[[Site], object]:
+    @step
+    async def work() -> None:
+        hand.works()
+        raise ConnectionError("closed")
+
+    @app.flow
+    async def child() -> None:
+        await work()
+
+    @app.flow
+    async def job() -> None:
+        await child()
+
+    def play(site: Site) -> object:
+        how = site.end(job.start())
+        (row,) = site.reader.runs(flow="child")
+        return [how, row.state.value]
+
+    return play
+
+
+@scenario(sees=("succeeded", "[1,2,3,4]"), runs=1)
+def branches_in_threads(app: Backroom, hand: Hand) -> Callable[[Site], object]:
+    @step
+    def add(n: int) -> int:
+        hand.works()
+        return n + 1
+
+    @app.flow
+    def job() -> list[int]:
+        one, two = gather(lambda: add(0), lambda: add(1)).wait()
+        sleep(days=1).wait()
+        return [one, two, add(2), add(3)]
+
+    return lambda site: site.end(job.start())
+
+
+@scenario(sees=("succeeded", '["a","b"]'), runs=1)
+def keyed_steps(app: Backroom, hand: Hand) -> Callable[[Site], object]:
+    @step
+    async def work(word: str) -> str:
+        hand.works()
+        return word
+
+    @app.flow
+    async def job() -> list[str]:
+        return [await work.using(key="one")("a"), await work.using(key="two")("b")]
+
+    return lambda site: site.end(job.start())
+
+
+@scenario(sees=("failed", None), runs=1)
+def a_run_that_takes_too_long(app: Backroom, hand: Hand) -> Callable[[Site], object]:
+    @step
+    async def work() -> None:
+        hand.works()
+
+    @app.flow(timeout=60)
+    async def job() -> None:
+        await work()
+        await sleep(days=2)
+
+    return lambda site: site.end(job.start())
+
+
+@scenario(sees=("succeeded", '"too late"'), runs=1)
+def a_step_that_takes_too_long(app: Backroom, hand: Hand) -> Callable[[Site], object]:
+    @step(timeout=5)
+    async def slow() -> str:
+        hand.works()
+        await asyncio.sleep(60)
+        return "in time"
+
+    @app.flow
+    async def job() -> str:
+        try:
+            return await slow()
+        except StepFailed:
+            return "too late"
+
+    return lambda site: site.end(job.start())
+
+
+@scenario(sees=[("succeeded", "0"), ("succeeded", "1"), ("succeeded", "2")], runs=3)
+def a_queue_with_a_limit(app: Backroom, hand: Hand) -> Callable[[Site], object]:
+    @step
+    async def work(n: int) -> int:
+        hand.works()
+        return n
+
+    @app.flow(concurrency=1)
+    async def job(n: int) -> int:
+        return await work(n)
+
+    def play(site: Site) -> object:
+        runs = [job.start(n) for n in range(3)]
+        return [site.end(run) for run in runs]
+
+    return play
+
+
+@scenario(sees=("succeeded", "1"), runs=1)
+def a_paused_queue(app: Backroom, hand: Hand) -> Callable[[Site], object]:
+    @step
+    async def work() -> int:
+        hand.works()
+        return 1
+
+    @app.flow
+    async def job() -> int:
+        return await work()
+
+    def play(site: Site) -> object:
+        app.pause("default").wait()
+        run = job.start()
+        site.work()
+        app.resume("default").wait()
+        return site.end(run)
+
+    return play
+
+
+@scenario(sees=[("succeeded", "1"), ("succeeded", "2")], runs=2)
+def the_urgent_one_first(app: Backroom, hand: Hand) -> Callable[[Site], object]:
+    @step
+    async def work(n: int) -> int:
+        hand.works()
+        return n
+
+    @app.flow
+    async def job(n: int) -> int:
+        return await work(n)
+
+    def play(site: Site) -> object:
+        late, soon = job.using(priority=9).start(1), job.using(priority=0).start(2)
+        return [site.end(late), site.end(soon)]
+
+    return play
+
+
+@scenario(sees=("succeeded", '"sent"'), runs=2)
+def an_event_from_a_flow(app: Backroom, hand: Hand) -> Callable[[Site], object]:
+    @step
+    async def note() -> None:
+        hand.works()
+
+    @app.flow
+    async def listener() -> str:
+        return await wait_for_event("word", str)
+
+    @app.flow
+    async def job() -> str:
+        child = await listener.start()
+        await note()
+        await child.emit("word", "sent")
+        return await child.result()
+
+    return lambda site: site.end(job.start())
+
+
+@scenario(sees=("succeeded", "1"), runs=1)
+def a_run_that_is_moved(app: Backroom, hand: Hand) -> Callable[[Site], object]:
+    @step
+    async def work() -> int:
+        hand.works()
+        return 1
+
+    @app.flow
+    async def job() -> int:
+        return await work()
+
+    def play(site: Site) -> object:
+        run = job.using(delay=86_400).start()
+        run.reschedule(delay=60).wait()
+        return site.end(run)
+
+    return play
+
+
+@scenario(sees=("cancelled", None), runs=1)
+def an_undo_after_a_cancel(app: Backroom, hand: Hand) -> Callable[[Site], object]:
+    async def give_back(n: int, charged: int | None) -> None:
+        hand.works()
+
+    @step(undo=give_back)
+    async def charge(n: int) -> int:
+        hand.works()
+        return n
+
+    @app.flow
+    async def job() -> None:
+        await charge(1)
+        await wait_for_event("never")
+
+    def play(site: Site) -> object:
+        run = job.start()
+        site.parked(run)
+        run.cancel("no more").wait()
+        return site.end(run)
+
+    return play
+
+
+@scenario(sees=[("cancelled", None), ("succeeded", '"alone"')], runs=2)
+def a_detached_child_outlives_a_cancel(app: Backroom, hand: Hand) -> Callable[[Site], object]:
+    @app.flow
+    async def loner() -> str:
+        return await wait_for_event("word", str)
+
+    @app.flow
+    async def job() -> None:
+        await loner.using(detached=True).start()
+        await wait_for_event("never")
+
+    def play(site: Site) -> object:
+        run = job.start()
+        site.parked(run)
+        (child,) = site.reader.runs(flow="loner")
+        run.cancel().wait()
+        how = site.end(run)
+        other: Run[str] = app.run(child.id)
+        other.emit("word", "alone").wait()
+        return [how, site.end(other)]
 
     return play

@@ -27,23 +27,27 @@ __all__ = ["Declare", "Hand", "SideTable", "Site"]
 
 @dataclass
 class SideTable:
-    """What happened, in order: ("ran", step key) and ("kept", step key)."""
+    """What happened, in order: ("ran", step key), ("kept", …) and ("failed", …)."""
 
     entries: list[tuple[str, str]] = field(default_factory=list)
     rounds: dict[str, dict[str, int]] = field(default_factory=dict)  # by run: its rewound addresses
     mended: bool = False  # what was broken in the world outside
 
-    def kept(self, run_id: str, address: str) -> None:
+    def kept(self, run_id: str, address: str, as_what: str = "kept") -> None:
         again = self.rounds.get(run_id, {}).get(address)
         place = address if again is None else f"{address}@{again}"
         key = blake2b(f"{run_id}/{place}".encode(), digest_size=16).hexdigest()
-        self.entries.append(("kept", key))
+        self.entries.append((as_what, key))
+
+    def failed(self, run_id: str, address: str) -> None:
+        """For good; but whoever takes the run up again has it called again."""
+        self.kept(run_id, address, "failed")
 
     def rewound(self, run_id: str, rounds: str) -> None:
         self.rounds[run_id] = json.loads(rounds)
 
     def never_kept(self) -> list[str]:
-        kept = {key for what, key in self.entries if what == "kept"}
+        kept = {key for what, key in self.entries if what != "ran"}
         return [key for what, key in self.entries if what == "ran" and key not in kept]
 
     def ran_after_kept(self) -> list[str]:
@@ -53,7 +57,7 @@ class SideTable:
         for what, key in self.entries:
             if what == "kept":
                 kept.add(key)
-            elif key in kept:
+            elif what == "ran" and key in kept:
                 again.append(key)
         return again
 
@@ -167,6 +171,8 @@ class Site:
         match verb:
             case SaveStep(step=step) if step.kind == "step" and step.state == "done":
                 self.table.kept(verb.run_id, step.address)
+            case SaveStep(step=step) if step.kind == "step" and step.state == "failed":
+                self.table.failed(verb.run_id, step.address)
             case Revive(keeps=rows):
                 for row in rows:
                     if row.address == REWIND:
