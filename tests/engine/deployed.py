@@ -14,13 +14,12 @@ from __future__ import annotations
 
 import asyncio
 import os
+from itertools import count
 
 from backroom import Backroom, current_run, sleep, step
 from tests.engine.supervised import FOLDER, folder
 
-__all__ = ["LONG_STEPS", "expected", "new_code", "old_code"]
-
-LONG_STEPS = 200
+__all__ = ["expected", "new_code", "old_code"]
 
 
 @step
@@ -39,15 +38,20 @@ async def c(number: int) -> int:
 
 
 @step
-async def tick(number: int, seconds: float) -> tuple[int, int]:
-    await asyncio.sleep(
-        seconds
-    )  # the step is the load of this test; nothing waits for it to be over
-    return number, current_run().attempt
+async def tick(number: int, seconds: float) -> tuple[int, bool]:
+    """The attempt that it is, and whether there will be no more restarts."""
+    await asyncio.sleep(seconds)  # the load of this test; nothing waits for it to be over
+    return current_run().attempt, (folder() / "rolled").exists()
 
 
 async def long(seconds: float) -> list[tuple[int, int]]:
-    return [await tick(number, seconds) for number in range(LONG_STEPS)]
+    ticks = []
+    for number in count():
+        attempt, rolled = await tick(number, seconds)
+        ticks.append((number, attempt))
+        if rolled:
+            break
+    return ticks
 
 
 async def ship_1(number: int) -> list[int]:

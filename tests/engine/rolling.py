@@ -17,7 +17,7 @@ from typing import Any
 from backroom import Backroom, State
 from backroom.flows.flow import Prepared
 from backroom.records.limits import STARTS
-from tests.engine.deployed import LONG_STEPS, expected, new_code, old_code
+from tests.engine.deployed import expected, new_code, old_code
 from tests.engine.processes import Program, eventually, exists, program
 
 __all__ = ["roll"]
@@ -30,7 +30,7 @@ def roll(
 ) -> int:
     """Restart so often, with so many runs of each kind started meanwhile; how many runs it was.
 
-    `seconds` of each step of the long runs: they are to last for several restarts.
+    `seconds` of each step of the long runs, which end when all restarts have been.
     """
     runs: dict[str, tuple[str, int]] = {}
     (folder / "release").write_text("old")
@@ -53,10 +53,11 @@ def roll(
         (folder / "release").write_text("new")  # which knows them all
         worker.signal(signal.SIGHUP)
         replaced(worker, children, processes)
+        (folder / "rolled").touch()
         check(new, runs)
         for run_id in longest:
             result = new.run(run_id).result().wait(PATIENCE_SECONDS)
-            assert [number for number, _ in result] == list(range(LONG_STEPS))
+            assert [number for number, _ in result] == list(range(len(result)))
             assert unharmed(new, run_id)
             assert result[-1][1] > STARTS, "it was handed back more often than it might have died"
     return len(runs) + len(longest)

@@ -130,10 +130,14 @@ def test_what_would_do_harm_is_refused_with_nothing_stored(
 def test_a_partition_is_heeded(desk: Desk, sql: Outsider) -> None:
     desk.done(Declare(QueueRules("reports", concurrency_per_partition=1)))
     started = [sql.start("flow", queue="reports", partition=name) for name in ("a", "a", "b")]
-    claimed = [run.id for run in desk.claims(queues=("reports",)).runs]
-    assert claimed == [started[0], started[2]]
-    nobodys = [sql.start("flow", queue="reports") for _ in range(2)]
-    assert [run.id for run in desk.claims(queues=("reports",)).runs] == nobodys[:1]
+    claimed = {run.id for run in desk.claims(queues=("reports",)).runs}
+    assert (
+        len(claimed) == 2
+    )  # of those of one instant any may come first
+    assert started[2] in claimed
+    nobodys = {sql.start("flow", queue="reports") for _ in range(2)}
+    (claimed_next,) = desk.claims(queues=("reports",)).runs
+    assert claimed_next.id in nobodys
     with pytest.raises(REFUSED):
         sql.start("flow", queue="reports", partition="")
 
