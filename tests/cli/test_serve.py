@@ -7,6 +7,7 @@ import signal
 import socket
 import sys
 import urllib.request
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -49,12 +50,22 @@ def test_a_request_starts_a_run_that_the_worker_performs(database: str, tmp_path
 
 
 def test_a_restart_loses_no_request(database: str, tmp_path: Path) -> None:
-    with program(*SERVE, database=database, folder=tmp_path, app=APP) as served:
+    with (
+        program(*SERVE, database=database, folder=tmp_path, app=APP) as served,
+        ThreadPoolExecutor(4) as people,
+    ):
         url = address(served)
-        old = served.children()
-        served.signal(signal.SIGHUP)
-        while any(map(exists, old)):
-            assert get(url)
+        for _ in range(2):
+            old = served.children()
+
+            def read_on(old: list[int] = old) -> None:
+                while any(map(exists, old)):
+                    assert get(url)
+
+            reading = [people.submit(read_on) for _ in range(4)]
+            served.signal(signal.SIGHUP)
+            for reader in reading:
+                reader.result()
         assert int(get(url)) in served.children()
 
 

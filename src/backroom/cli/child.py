@@ -30,6 +30,8 @@ log = logging.getLogger("backroom.worker")
 # How long a thread may keep the interpreter while others wait for it. Ours have little to do and
 # should do it at once: they commit, claim and hear doorbells while the author's code computes.
 SWITCH_SECONDS = 0.0005
+UNHEARD_SECONDS = 0.5  # how long a stopping web server waits for the request of a new connection
+UNHEARD_LOOKS = 25
 STUCK_SECONDS = 0.5  # how long an exiting process waits for threads that should be done
 
 
@@ -162,6 +164,16 @@ def serve(line: ChildEnd, plan: Message) -> int:
         def orphaned(self) -> None:
             self.should_exit = True
 
+        async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+            """Let those speak whom this process has accepted; new ones go to its successor."""
+            for listener in self.servers:
+                listener.close()
+            for _ in range(UNHEARD_LOOKS):
+                await asyncio.sleep(UNHEARD_SECONDS / UNHEARD_LOOKS)
+                if not any(map(unheard, self.server_state.connections)):
+                    break
+            await super().shutdown(sockets)
+
     config = uvicorn.Config(
         web, log_config=None, access_log=plan["access_log"],
         timeout_graceful_shutdown=int(plan["grace"]) or 1,
@@ -170,6 +182,11 @@ def serve(line: ChildEnd, plan: Message) -> int:
     listening = socket.socket(fileno=plan["socket"])
     asyncio.run(server.serve(sockets=[listening]))
     return 0 if server.started else 3
+
+
+def unheard(connection: Any) -> bool:
+    """Whether no request has come on it yet. Uvicorn closes such a connection when it stops."""
+    return getattr(connection, "cycle", connection) is None
 
 
 def finish(code: int) -> None:
