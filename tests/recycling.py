@@ -171,7 +171,7 @@ class Stock:
         with psycopg.connect(dsn, autocommit=True) as connection:
             (size,) = connection.execute(
                 "SELECT sum(pg_relation_size(oid)) FROM pg_class"
-                " WHERE relnamespace = 'backroom'::regnamespace"
+                " WHERE relnamespace = to_regnamespace('backroom')"
             ).fetchone() or (None,)
             if size is None or size > GROWN_BYTES or _looks(connection) != self._mould.looks:
                 return False
