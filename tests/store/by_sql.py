@@ -25,13 +25,15 @@ class Outsider:
             given = {"flow": flow, "input": data, **fields}
             columns, marks = ", ".join(given), ", ".join("?" * len(given))
             statement = f"INSERT INTO backroom_start ({columns}) VALUES ({marks})"
+            before = set(self.connection.execute("SELECT id FROM backroom_runs"))
             self.connection.execute(statement, tuple(given.values()))
+            if "id" in fields:
+                return str(fields["id"])
             if "key" in fields:
                 query = "SELECT id FROM backroom_runs WHERE flow = ? AND key = ?"
-                found = self.connection.execute(query, (flow, fields["key"]))
-            else:
-                found = self.connection.execute("SELECT id FROM backroom_runs ORDER BY id DESC")
-            return str(fields.get("id") or found.fetchone()[0])
+                return str(self.connection.execute(query, (flow, fields["key"])).fetchone()[0])
+            ((run_id,),) = set(self.connection.execute("SELECT id FROM backroom_runs")) - before
+            return str(run_id)
         call, values = ["%s", "%s::json"], [flow, data]
         for name, value in fields.items():
             call.append(f"{NAMES.get(name, name)} => {CASTS.get(name, '%s')}")
