@@ -29,6 +29,7 @@ from backroom import (
     wait_for_event,
 )
 from backroom.errors import StepFailed
+from backroom.flows.flow import AsyncFlow
 from tests.promises.site import Declare, Hand, Site
 
 __all__ = ["SCENARIOS", "Scenario"]
@@ -54,6 +55,21 @@ def scenario(*, sees: object, runs: int) -> Callable[[Declare], Declare]:
         return declare
 
     return add
+
+
+def one_step(app: Backroom, hand: Hand) -> AsyncFlow[[], int]:
+    """The least flow there is to play with, for scenarios about how a run comes about."""
+
+    @step
+    async def work() -> int:
+        hand.works()
+        return 1
+
+    @app.flow
+    async def job() -> int:
+        return await work()
+
+    return job
 
 
 @scenario(sees=("succeeded", "[1,2,3]"), runs=1)
@@ -611,14 +627,7 @@ def a_branch_that_sleeps(app: Backroom, hand: Hand) -> Callable[[Site], object]:
 
 @scenario(sees=("succeeded", "1"), runs=1)
 def a_delayed_start(app: Backroom, hand: Hand) -> Callable[[Site], object]:
-    @step
-    async def work() -> int:
-        hand.works()
-        return 1
-
-    @app.flow
-    async def job() -> int:
-        return await work()
+    job = one_step(app, hand)
 
     return lambda site: site.end(job.using(delay=3600).start())
 
@@ -764,14 +773,7 @@ def a_queue_with_a_limit(app: Backroom, hand: Hand) -> Callable[[Site], object]:
 
 @scenario(sees=("succeeded", "1"), runs=1)
 def a_paused_queue(app: Backroom, hand: Hand) -> Callable[[Site], object]:
-    @step
-    async def work() -> int:
-        hand.works()
-        return 1
-
-    @app.flow
-    async def job() -> int:
-        return await work()
+    job = one_step(app, hand)
 
     def play(site: Site) -> object:
         app.pause("default").wait()
@@ -823,14 +825,7 @@ def an_event_from_a_flow(app: Backroom, hand: Hand) -> Callable[[Site], object]:
 
 @scenario(sees=("succeeded", "1"), runs=1)
 def a_run_that_is_moved(app: Backroom, hand: Hand) -> Callable[[Site], object]:
-    @step
-    async def work() -> int:
-        hand.works()
-        return 1
-
-    @app.flow
-    async def job() -> int:
-        return await work()
+    job = one_step(app, hand)
 
     def play(site: Site) -> object:
         run = job.using(delay=86_400).start()

@@ -12,6 +12,7 @@ from collections.abc import Callable, Generator
 from contextvars import copy_context
 from typing import Any, Protocol, TypeVar
 
+from backroom.engine.futures import resolve
 from backroom.engine.world import World
 from backroom.flows.context import Blocked, RunContext
 from backroom.flows.errands import exited
@@ -95,14 +96,6 @@ async def in_own_thread(world: World, body: Callable[[], Any], name: str) -> Any
     future: asyncio.Future[Any] = loop.create_future()
     inside = copy_context()
 
-    def resolve(value: Any, error: BaseException | None) -> None:
-        if future.done():
-            return
-        if error is None:
-            future.set_result(value)
-        else:
-            future.set_exception(error)
-
     def run() -> None:
         value: Any = None
         error: BaseException | None = None
@@ -113,7 +106,7 @@ async def in_own_thread(world: World, body: Callable[[], Any], name: str) -> Any
         except BaseException as raised:
             error = raised
         try:
-            loop.call_soon_threadsafe(resolve, value, error)
+            loop.call_soon_threadsafe(resolve, future, value, error)
         except RuntimeError:  # the loop is closed: the worker has stopped without us
             return
 

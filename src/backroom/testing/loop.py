@@ -10,6 +10,7 @@ import selectors
 from collections.abc import Callable
 from typing import Any
 
+from backroom.engine.futures import resolve
 from backroom.testing.turns import Turns, Unplugged
 
 __all__ = ["SteppedLoop"]
@@ -74,14 +75,6 @@ class SteppedLoop(asyncio.SelectorEventLoop):
         """A thread of its own, which takes its turn."""
         future: asyncio.Future[Any] = self.create_future()
 
-        def resolve(value: Any, error: BaseException | None) -> None:
-            if future.done():
-                return
-            if error is None:
-                future.set_result(value)
-            else:
-                future.set_exception(error)
-
         def body() -> None:
             value: Any = None
             raised: BaseException | None = None
@@ -93,7 +86,7 @@ class SteppedLoop(asyncio.SelectorEventLoop):
                 raised = RuntimeError(f"{func!r} raised {stop!r}")
             except BaseException as left:
                 raised = left
-            self.call_soon_threadsafe(resolve, value, raised)
+            self.call_soon_threadsafe(resolve, future, value, raised)
 
         self._turns.spawn(body, "backroom-simulated")
         return future

@@ -11,8 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from backroom.records.errors import LeaseLost
-from backroom.store.sqlite.fence import Fence
+from backroom.store.sqlite.fence import Fence, held_only
 from backroom.store.sqlite.transaction import Transaction, sql
 from backroom.store.verbs import CloseBreaker, Probe, Probed, SaveStep
 
@@ -71,12 +70,8 @@ def probe(
     verbs: Sequence[tuple[int, Probe]],
     answers: list[object],
 ) -> None:
-    for place, verb in verbs:
-        held = fence.get(verb.run_id)
-        if held is None or held.attempt != verb.attempt:
-            answers[place] = LeaseLost(verb.run_id, verb.attempt)
-        else:
-            answers[place] = ask(tx, verb)
+    for place, verb in held_only(fence, verbs, answers):
+        answers[place] = ask(tx, verb)
 
 
 def ask(tx: Transaction, verb: Probe) -> Probed:

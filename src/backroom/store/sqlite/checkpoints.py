@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from backroom.records.errors import LeaseLost
 from backroom.records.runs import FOREVER, NewRun, StepRow, WaitRow
 from backroom.store.sqlite.breaking import count
-from backroom.store.sqlite.fence import Fence
+from backroom.store.sqlite.fence import Fence, held_only
 from backroom.store.sqlite.holding import release
 from backroom.store.sqlite.starts import start_all
 from backroom.store.sqlite.transaction import Row, Transaction, as_json, sql
@@ -112,15 +112,12 @@ def save_waits(
     verbs: Sequence[tuple[int, SaveWaits]],
     answers: list[object],
 ) -> None:
-    held: list[tuple[int, SaveWaits]] = []
-    rows: list[Row] = []
-    for place, verb in verbs:
-        row = fence.get(verb.run_id)
-        if row is None or row.attempt != verb.attempt:
-            answers[place] = LeaseLost(verb.run_id, verb.attempt)
-            continue
-        held.append((place, verb))
-        rows.extend((verb.run_id, w.address, w.kind, w.name, due_at(w, tx.now)) for w in verb.waits)
+    held = list(held_only(fence, verbs, answers))
+    rows = [
+        (verb.run_id, w.address, w.kind, w.name, due_at(w, tx.now))
+        for _, verb in held
+        for w in verb.waits
+    ]
     tx.many(SAVE_WAIT, rows)
     if held:
         kept = waits_of(tx, [verb.run_id for _, verb in held])
@@ -150,11 +147,8 @@ def save_progress(
     verbs: Sequence[tuple[int, Progress]],
     answers: list[object],
 ) -> None:
-    rows: list[Row] = []
-    for place, verb in verbs:
-        row = fence.get(verb.run_id)
-        if row is None or row.attempt != verb.attempt:
-            answers[place] = LeaseLost(verb.run_id, verb.attempt)
-        else:
-            rows.append((verb.run_id, verb.fraction, verb.status, tx.now))
+    rows = [
+        (verb.run_id, verb.fraction, verb.status, tx.now)
+        for _, verb in held_only(fence, verbs, answers)
+    ]
     tx.many(SAVE_PROGRESS, rows)

@@ -7,13 +7,16 @@ commit. A verb that ends its attempt takes its row out, and a second one finds i
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import NamedTuple
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple, TypeVar
 
+from backroom.records.errors import LeaseLost
 from backroom.store.sqlite.transaction import Transaction, as_json, sql
 from backroom.store.verbs import Fenced
 
-__all__ = ["Fence", "Held", "fence_of"]
+__all__ = ["Fence", "Held", "fence_of", "held_only"]
+
+V = TypeVar("V", bound=Fenced)
 
 HELD = sql("held")
 
@@ -40,3 +43,15 @@ def fence_of(tx: Transaction, verbs: Iterable[Fenced]) -> Fence:
     ids = as_json({run_id for run_id, _ in speaking})
     make = Held._make
     return {row[0]: make(row) for row in tx.all(HELD, (ids,)) if (row[0], row[1]) in speaking}
+
+
+def held_only(
+    fence: Fence, verbs: Sequence[tuple[int, V]], answers: list[object]
+) -> Iterator[tuple[int, V]]:
+    """The verbs of attempts that still hold their runs; the others are answered with LeaseLost."""
+    for place, verb in verbs:
+        held = fence.get(verb.run_id)
+        if held is None or held.attempt != verb.attempt:
+            answers[place] = LeaseLost(verb.run_id, verb.attempt)
+        else:
+            yield place, verb
