@@ -80,3 +80,40 @@ def test_nobody_overtakes_what_is_queued(lane: Lane, session: Noting) -> None:
     session.may.set()
     assert last.result(SECONDS) == "c"
     assert [name for _, names in session.batches for name in names] == ["a", "b", "c"]
+
+
+def test_nobody_overtakes_what_a_full_batch_has_left(
+    lane: Lane, session: Noting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A call in the very moment between two batches."""
+    monkeypatch.setattr("backroom.engine.lane.BATCH", 1)
+    late: list[Future[object]] = []
+
+    class Turn:
+        def __init__(self) -> None:
+            self.lock = threading.Lock()
+
+        def acquire(self, blocking: bool = True) -> bool:
+            return self.lock.acquire(blocking)
+
+        def release(self) -> None:
+            self.lock.release()
+
+        def __enter__(self) -> None:
+            self.lock.acquire()
+
+        def __exit__(self, *_: object) -> None:
+            self.lock.release()
+            if len(session.batches) == 2:  # b has been taken, c is left
+                late.append(lane.future(Resume("d"), waits=True))
+
+    monkeypatch.setattr(lane, "_turn", Turn())
+    session.may.clear()
+    lane.post(Resume("a"))
+    assert session.begun.acquire(timeout=SECONDS)
+    lane.post(Resume("b"))
+    last = lane.future(Resume("c"))
+    session.may.set()
+    assert last.result(SECONDS) == "c"
+    assert late[0].result(SECONDS) == "d"
+    assert [name for _, names in session.batches for name in names] == ["a", "b", "c", "d"]

@@ -225,6 +225,8 @@ class Lane:
                     break
                 batch = [first]
                 last = self._take(batch)
+                if len(batch) == BATCH:
+                    self._waiting = True  # there may be more, which nobody may overtake
                 self._perform(self._session, batch)
         with self._turn:
             self._session.close()
