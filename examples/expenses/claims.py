@@ -122,10 +122,10 @@ def _amount(text: str, problems: dict[str, str]) -> Decimal | None:
         amount = None
     if amount is None:
         problems["amount"] = "is not a number such as 1234.50"
+    elif abs(amount) >= AMOUNT_LIMIT:  # first: what is longer than Decimal counts can't be rounded
+        problems["amount"] = "is beyond all reason"
     elif amount != amount.quantize(Decimal("0.01")):
         problems["amount"] = "has more than two decimals"
-    elif abs(amount) >= AMOUNT_LIMIT:
-        problems["amount"] = "is beyond all reason"
     else:
         return amount.quantize(Decimal("0.01"))
     return None

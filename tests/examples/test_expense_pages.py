@@ -238,6 +238,8 @@ def test_a_decision_on_an_old_page_is_refused(expenses: Expenses) -> None:
     expenses.reaches(number, "awaiting")
     expenses.act_as("mara.lindqvist")
     assert expenses.decide(number, "approve", version=7).status_code == 409
+    for beyond in (0, 2**31, 10**30):
+        assert expenses.decide(number, "approve", version=beyond).status_code == 422
     assert expenses.claim(number).row.state == "awaiting"
 
 
@@ -309,6 +311,7 @@ def test_acting_as_somebody_goes_to_pages_of_ours_only(expenses: Expenses) -> No
         ("amount", "-5", "more than zero"),
         ("amount", "0", "more than zero"),
         ("amount", "99999999999", "beyond all reason"),
+        ("amount", "9" * 40, "beyond all reason"),
         ("currency", "XXX", "is one of EUR"),
         ("currency", "€", "three letters"),
         ("date", "", "is missing"),

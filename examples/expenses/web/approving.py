@@ -19,6 +19,7 @@ __all__ = ["router"]
 
 router = APIRouter()
 COMMENT_CHARS = 500
+VERSION_LIMIT = 2**31 - 1  # what the column holds
 
 
 @router.get("/inbox")
@@ -39,7 +40,7 @@ def decide(
     request: Request,
     actor: Acting,
     number: str,
-    version: Annotated[int, Form()],
+    version: Annotated[int, Form(ge=1, le=VERSION_LIMIT)],
     answer: Annotated[str, Form()] = "",
     comment: Annotated[str, Form()] = "",
     back: Annotated[str, Form()] = "",
