@@ -14,7 +14,8 @@ from collections.abc import Callable, Sequence
 __all__ = ["Ringer", "SqliteBell"]
 
 HOST = "127.0.0.1"
-REFRESH_SECONDS = 0.5
+REFRESH_SECONDS = 0.5  # between two looks for the bells of workers that have come
+NONE_SECONDS = 0.02  # the same while there is none: a worker that has just come is worth a ring
 
 
 class SqliteBell:
@@ -45,8 +46,9 @@ class SqliteBell:
 class Ringer:
     """The other end, shared by all threads of a process: knows the bells and rings them all.
 
-    `look` reads the addresses from the database; it is asked at most every half second. Threads
-    that ring while another rings leave a note and go: one more round serves them all.
+    `look` reads the addresses from the database; it is asked at most every half second, and more
+    often while it knows of no worker, since each ring is lost then. Threads that ring while another
+    rings leave a note and go: one more round serves them all.
     """
 
     def __init__(self, look: Callable[[], Sequence[str]]) -> None:
@@ -73,8 +75,9 @@ class Ringer:
                 self._socket = None
 
     def _ring_all(self) -> None:
-        if time.monotonic() - self._looked_at >= REFRESH_SECONDS:
-            self._looked_at = time.monotonic()
+        now = time.monotonic()
+        if now - self._looked_at >= (REFRESH_SECONDS if self._bells else NONE_SECONDS):
+            self._looked_at = now
             self._bells = tuple(filter(None, map(parsed, self._look())))
         if self._bells and self._socket is None:
             self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
