@@ -8,7 +8,7 @@ from itertools import count
 import pytest
 
 from backroom import Backroom
-from backroom.engine import worker as duties
+from backroom.engine import duties
 from backroom.engine.world import World
 from backroom.records.runs import RunRow
 from backroom.testing import eventually

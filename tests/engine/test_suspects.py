@@ -90,7 +90,7 @@ def test_a_worker_without_a_supervisor_performs_a_suspect_when_it_has_nothing_el
             bench.worker._loop.call_soon_threadsafe(go.clear)
 
         eventually(lambda: state(company) is State.RUNNING)
-        eventually(lambda: bench.worker._suspects)
+        eventually(lambda: bench.worker._claiming.suspects)
         assert state(suspect) is State.READY, "it has company"
         open_the_gate()
         company.result().wait(20)

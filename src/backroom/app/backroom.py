@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
 
 from backroom.engine.office import Office
-from backroom.engine.worker import Worker, WorkerSettings
+from backroom.engine.settings import WorkerSettings
+from backroom.engine.worker import Worker
 from backroom.engine.world import World
 from backroom.flows.erasing import erase
 from backroom.flows.executors import OWN, Declaration, Executors

@@ -33,7 +33,8 @@ from random import Random
 from typing import TYPE_CHECKING, Any
 
 from backroom.engine.office import Office
-from backroom.engine.worker import Worker, WorkerSettings
+from backroom.engine.settings import WorkerSettings
+from backroom.engine.worker import Worker
 from backroom.engine.world import World
 from backroom.records.runs import FOREVER
 from backroom.records.states import FINAL, State
