@@ -2,10 +2,22 @@
 
 from __future__ import annotations
 
+import os
+import time
+from pathlib import Path
 from typing import Any
 
 from backroom import Backroom, chunks, step
+from tests.engine.supervised import FOLDER
 from tests.flows.side import insert
+
+PACE = "pace"  # the file that says up to which number may be written; without it up to the last
+
+
+def until_its_turn(n: int) -> None:
+    path = Path(os.environ[FOLDER], PACE)
+    while path.exists() and int(path.read_text() or 0) < n:
+        time.sleep(0.001)
 
 
 @step(transaction=True)
@@ -20,6 +32,7 @@ def declare(app: Backroom) -> Backroom:
     def fill(rows: int, size: int) -> int:
         walk = chunks(range(rows), size=size)
         for part in walk:
+            until_its_turn(part[-1])
             walk.notes["rows"] = walk.notes.get("rows", 0) + put(part)
         total: int = walk.notes["rows"]
         return total
