@@ -12,6 +12,7 @@ import pytest
 
 from backroom import Backroom
 from backroom.records.errors import RunFailed
+from backroom.testing import eventually
 from tests.cli import shop
 from tests.cli.conftest import Terminal
 
@@ -87,6 +88,26 @@ def test_a_waiting_run_is_shown_with_what_it_waits_for(
     out = backroom("show", runs["asked"]).out
     assert "state     waiting" in out
     assert re.search(r"^event +answer +-$", out, re.M)
+
+
+def test_an_event_that_was_refused_is_shown_and_the_cure_it_names_works(
+    backroom: Terminal, client: Backroom
+) -> None:
+    run = shop.ask.start("why?")
+    assert backroom("emit", run.id, "answer", "[1]").code == 0
+    with client.working():
+        eventually(lambda: "was refused" in run.why().wait().text)
+        out = backroom("show", run.id).out
+        refused = out[out.index("Events answer that were refused, since they don't fit\n") :]
+        assert re.search(r"^  it came .* ago: \[1\]$", refused, re.M)
+        assert "UnfitEvent: the event answer doesn't fit str: " in refused
+        assert "Emit answer again with a value that fits" in refused
+        assert "refused" not in out[: out.index("Events answer")], "it is no step"
+        steps = backroom("show", "--json", run.id).json()["steps"]
+        kept = [(s["kind"], s["tries"], s["result"]) for s in steps if s["kind"] != "step"]
+        assert kept == [("refused", 1, [1])]
+        assert backroom("emit", run.id, "answer", '"because"').code == 0
+        run.result().wait(20)
 
 
 def test_a_run_is_shown_as_json(backroom: Terminal, runs: dict[str, str]) -> None:

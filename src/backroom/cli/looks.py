@@ -20,7 +20,7 @@ from backroom.cli.printing import (
 )
 from backroom.flows.failures import read
 from backroom.flows.recovery import Undo, undos_of
-from backroom.flows.rewinding import is_own
+from backroom.flows.rewinding import REFUSED, is_own
 from backroom.records.errors import RunNotFound
 from backroom.records.runs import AttemptRow, Mail, RunRow, StepRow, WaitRow, served_as
 from backroom.records.states import State
@@ -230,7 +230,7 @@ def print_seen(seen: Seen) -> None:
     payload("Result", run.result)
     if run.error is not None:
         print_error("Error", run.error)
-    own = [step for step in seen.steps if is_own(step)]
+    own = [step for step in seen.steps if is_own(step) and step.kind != REFUSED]
     if own:
         section("Steps")
         print_table(["step", "kind", "state", "tries", "took", "result"],
@@ -239,8 +239,10 @@ def print_seen(seen: Seen) -> None:
     if undos := undos_of(seen.steps):
         section("Undos, in the order in which they run")
         print_table(["step", "state", "note"], [undo_row(undo) for undo in undos], last="note")
-    for step in seen.steps:
-        if step.error is not None and not is_told(step.error, run.error):
+    for step in by_time(seen.steps):
+        if step.kind == REFUSED:
+            print_refused(step, now)
+        elif step.error is not None and not is_told(step.error, run.error):
             print_error(f"Error of {named(step)}", step.error)
     if seen.waits:
         section("Waits")
@@ -282,6 +284,14 @@ def print_error(title: str, text: str) -> None:
     click.secho(f"  {error['kind']}: {error['message']}", fg="red")
     for line in str(error["traceback"]).rstrip().splitlines():
         click.echo(f"  {line}")
+
+
+def print_refused(step: StepRow, now: int) -> None:
+    section(f"Events {step.name} that were refused, since they don't fit")
+    came = "it came" if step.tries == 1 else f"the last one of {step.tries:,} came"
+    click.echo(f"  {came} {ago(step.started_at, now)}: {compact(step.result)}")
+    error = read(step.error)
+    click.secho(f"  {error['kind']}: {error['message']}", fg="red")
 
 
 def named(step: StepRow) -> str:

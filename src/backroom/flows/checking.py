@@ -35,6 +35,7 @@ from backroom.engine.world import World
 from backroom.flows.context import Blocked, RunContext
 from backroom.flows.failures import as_json, read
 from backroom.flows.performer import FlowPerformance, Performer
+from backroom.flows.rewinding import REFUSED
 from backroom.flows.undo import MARK
 from backroom.records.errors import UnknownFlow
 from backroom.records.outcome import Failed, NeedsAttention, Outcome
@@ -49,7 +50,14 @@ __all__ = ["Finding", "check_run", "runs_under_way", "still_office"]
 T = TypeVar("T")
 
 PAGE = 200
-PASSED_OVER = {"event", "child", "first", "undo", "lock"}  # kept on the way; nothing is done by it
+PASSED_OVER = {
+    "event",
+    "child",
+    "first",
+    "undo",
+    "lock",
+    REFUSED,
+}  # kept on the way; nothing is done by it
 EXPECTED = {"StepFailed", "RunFailed", "RunCancelled", "Rollback"}  # ends that a flow may come to
 
 
@@ -180,7 +188,7 @@ class Replay:
         return [
             step.address
             for step in self._claimed.steps
-            if step.kind not in ("undo", "rollback")
+            if step.kind not in ("undo", "rollback", REFUSED)
             and not step.address.startswith("undo ")
             and step.address not in self._desk.came_by
             and not (step.address in undone and "chunks#" in step.address)

@@ -280,10 +280,7 @@ class Codec:
                     return self.adapter.validate_json(text, by_alias=True, by_name=True)
                 except ValueError:
                     pass
-            raise InvalidInput(
-                f"{self._owner} doesn't fit {_name(self._hint)}: {_problems(error)}. Pass what "
-                "the annotation says, or correct it."
-            ) from error
+            raise self._invalid(error) from error
 
     def validate(self, value: Any) -> Any:
         """The value as the type wants it (a mapping becomes a model); InvalidInput if it can't
@@ -293,10 +290,13 @@ class Codec:
         try:
             return self.adapter.validate_python(value)
         except ValueError as error:
-            raise InvalidInput(
-                f"{self._owner} doesn't fit {_name(self._hint)}: {_problems(error)}. Pass what "
-                "the annotation says, or correct it."
-            ) from error
+            raise self._invalid(error) from error
+
+    def _invalid(self, error: ValueError) -> InvalidInput:
+        return InvalidInput(
+            f"{self._owner} doesn't fit {_name(self._hint)}: {_problems(error)}",
+            "Pass what the annotation says, or correct it.",
+        )
 
     def json_schema(self) -> dict[str, Any]:
         schema: dict[str, Any] = self.adapter.json_schema()

@@ -474,9 +474,10 @@ class RunContext:
     def has_lock(self, address: str) -> bool:
         return address in self.locked
 
-    def letter(self, name: str) -> Mail | None:
-        """The oldest unread event of that name, left where it is."""
-        return next((letter for letter in self.mail if letter.name == name), None)
+    def letter(self, name: str, problem: Callable[[Mail], str | None]) -> Mail | None:
+        """The oldest unread event of that name that has no problem, left where it is."""
+        named = (letter for letter in self.mail if letter.name == name)
+        return next((letter for letter in named if problem(letter) is None), None)
 
     def take(self, letter: Mail) -> None:
         """It is being consumed: no other wait of this attempt may take it too."""

@@ -14,6 +14,7 @@ from backroom.records.errors import (
     RunCancelled,
     RunFailed,
     StepFailed,
+    UnfitEvent,
     kind_of,
 )
 from backroom.records.runs import RunRow, StepRow
@@ -36,7 +37,7 @@ def as_json(error: BaseException, failed: Sequence[str] | None = None) -> str:
         kept["deaths"] = error.deaths
     if failed is not None:
         kept["failed"] = list(failed)
-    if isinstance(error, CodeMismatch):
+    if isinstance(error, CodeMismatch | UnfitEvent):
         kept |= {"address": error.address, "what": error.what}
     return json.dumps(kept)
 

@@ -15,7 +15,7 @@
                │no
                ▼
              there already? ──▶ keep what came (an event is consumed in the same commit), go on
-               │no
+               │no  (an event that doesn't fit is kept beside the wait, and the next one looked at)
                ▼
              block; look again
 
@@ -25,6 +25,7 @@ its commit: what a later step does to the world rests on it.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -51,6 +52,8 @@ if TYPE_CHECKING:
     from backroom.flows.waits import Wait
 
 __all__ = ["kept_row", "one_at_a_time", "perform_step", "perform_wait"]
+
+log = logging.getLogger("backroom")
 
 
 def kept_row(context: RunContext, address: str, kind: str) -> StepRow | None:
@@ -256,6 +259,12 @@ def perform_wait(context: RunContext, wait: Wait[Any]) -> Protocol_[Any]:
         return _decoded(context, wait.decode, row.result, wait.address)
     while True:
         found = wait.look(context)
+        refusal = wait.refuses(context, found)
+        if refusal is not None:
+            context.take(refusal.letter)
+            log.warning("run %s goes on waiting: %s", context.run.id, refusal.error)
+            yield Save(context.saving(refusal.keeps, consumes=refusal.letter.id))
+            continue
         if found is not None:
             break
         rows = wait.rows(context)

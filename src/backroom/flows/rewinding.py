@@ -27,14 +27,17 @@ from backroom.records.errors import Refused
 from backroom.records.runs import RunRow, StepRow
 from backroom.records.states import FINAL, State
 
-__all__ = ["REWIND", "Rewind", "began", "dropped", "is_own", "next_rounds", "rounds"]
+__all__ = ["REFUSED", "REWIND", "Rewind", "began", "dropped", "is_own", "next_rounds", "rounds"]
 
 REWIND = "rewind"
 """Where it is kept how often which address was rewound. An address of the flow's own has a number
 or a key, so none is like this."""
 
+REFUSED = "refused"
+"""The kind of what is kept beside a wait: events that it has read and that didn't fit."""
+
 ALTERNATIVE = "otherwise/"
-MOMENTS = ("timer", "event", "child", "first")
+MOMENTS = ("timer", "event", "child", "first", REFUSED)
 WALK = re.compile(r"(?:chunks|pages)#\d+(?=\.(\d+)/)")
 SHOWN = 20  # addresses that a refusal lists
 

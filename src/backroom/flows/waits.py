@@ -19,13 +19,14 @@ from typing import Any, Protocol, TypeVar, overload
 from backroom.flows.codec import ANY, Codec
 from backroom.flows.context import RunContext
 from backroom.flows.effects import drive, drive_in_thread
-from backroom.flows.failures import ended_badly
+from backroom.flows.failures import as_json, ended_badly
 from backroom.flows.pending import Pending
 from backroom.flows.replay import perform_wait
+from backroom.flows.rewinding import REFUSED
 from backroom.flows.scope import FlowScope, flow_scope
 from backroom.flows.steps import check_name
 from backroom.records import limits
-from backroom.records.errors import InvalidTime, NotInFlow, Refused
+from backroom.records.errors import InvalidInput, InvalidTime, NotInFlow, Refused, UnfitEvent
 from backroom.records.runs import FOREVER, Mail, RunRow, StepRow, WaitRow
 from backroom.records.states import State
 
@@ -69,6 +70,15 @@ class Found:
     place: int = -1  # among the letters of one moment, which came first
 
 
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A letter that a wait has read and that fits nothing it takes; what has to be kept of it."""
+
+    letter: Mail
+    error: UnfitEvent
+    keeps: StepRow
+
+
 class Wait(Pending[T]):
     """A durable wait at one address of one run. Lazy: it begins when it is awaited."""
 
@@ -88,7 +98,36 @@ class Wait(Pending[T]):
         """What to note in the database while it lasts."""
 
     def may_be_over(self, context: RunContext) -> bool:
-        return self.look(context) is not None
+        found = self.look(context)
+        return found is not None or self.refuses(context, found) is not None
+
+    def readers(self) -> Iterator[EventWait[Any]]:
+        """The waits for events in it."""
+        return iter(())
+
+    def refuses(self, context: RunContext, found: Found | None) -> Refusal | None:
+        """A letter that is read before the wait is over and that none of its readers takes.
+
+        All that a wait has refused stands in one checkpoint beside it, written over each time: what
+        a sender does again and again must not fill the run. The letters themselves stay.
+        """
+        readers = list(self.readers())
+        for place, letter in enumerate(context.mail):
+            if found is not None and (letter.created_at, place) >= (found.at, found.place):
+                continue
+            problems = [r.problem(letter) for r in readers if r.event == letter.name]
+            if not problems or None in problems:
+                continue
+            address = f"{self.address}:{REFUSED}"
+            before = context.kept.get(address)
+            error = UnfitEvent(letter.name, address, problems[0] or "")
+            row = StepRow(
+                address, letter.name, REFUSED, "failed", letter.payload, as_json(error),
+                tries=1 if before is None else before.tries + 1,
+                started_at=letter.created_at, finished_at=context.clock(),
+            )  # fmt: skip
+            return Refusal(letter, error, row)
+        return None
 
     def before(self) -> Iterator[Startable]:
         """What has to be done before it can be looked for."""
@@ -159,17 +198,36 @@ class EventWait(Wait[T]):
 
     def __init__(self, scope: FlowScope, event: str, codec: Codec) -> None:
         super().__init__(scope, f"event {event}")
-        self._event = event
+        self.event = event
         self._codec = codec
+        self._problems: dict[str, str | None] = {}  # by the ids of letters
+
+    def readers(self) -> Iterator[EventWait[Any]]:
+        yield self
+
+    def problem(self, letter: Mail) -> str | None:
+        """Why a letter of this name isn't what is waited for; None: it is."""
+        if letter.id not in self._problems:
+            self._problems[letter.id] = self._misfit(letter.payload)
+        return self._problems[letter.id]
+
+    def _misfit(self, payload: str) -> str | None:
+        try:
+            self._codec.decode(payload)
+        except InvalidInput as error:
+            return error.what
+        except Exception as error:  # an author's validator may raise anything
+            return f"the event {self.event} can't be read: {error!r}"
+        return None
 
     def look(self, context: RunContext) -> Found | None:
-        letter = context.letter(self._event)
+        letter = context.letter(self.event, self.problem)
         if letter is None:
             return None
         now = context.clock()
         row = StepRow(
             self.address,
-            self._event,
+            self.event,
             "event",
             "done",
             letter.payload,
@@ -179,7 +237,7 @@ class EventWait(Wait[T]):
         return Found(letter.created_at, row, letter, context.mail.index(letter))
 
     def rows(self, context: RunContext) -> tuple[WaitRow, ...]:
-        return (self.row("event", self._event),)
+        return (self.row("event", self.event),)
 
     def decode(self, text: str) -> T:
         value: T = self._codec.decode(text)
@@ -285,6 +343,9 @@ class First(Wait[T]):
             finished_at=context.clock(),
         )
         return Found(winner.at, row, winner.consumes, winner.place)
+
+    def readers(self) -> Iterator[EventWait[Any]]:
+        return chain.from_iterable(member.readers() for member in self._members)
 
     def rows(self, context: RunContext) -> tuple[WaitRow, ...]:
         return tuple(row for member in self._members for row in member.rows(context))

@@ -19,6 +19,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from backroom.flows.failures import read
+from backroom.flows.rewinding import REFUSED
 from backroom.records.errors import RunNotFound
 from backroom.records.queues import Standing
 from backroom.records.runs import FOREVER, RunRow, WaitRow, served_as
@@ -112,7 +113,7 @@ def for_what(reader: Reader, run: RunRow, wait: WaitRow, now: int) -> tuple[str,
     until = f" (at most: {ago(wait.due_at, now)})" if ends else ""
     match wait.kind:
         case "event":
-            return f"for the event {wait.name}{until}", facts | {"event": wait.name}
+            return for_event(reader, run, wait, until, now, facts | {"event": wait.name})
         case "child":
             text, facts = for_run(reader, wait, facts)
             return f"{text}{until}", facts
@@ -132,6 +133,19 @@ def for_what(reader: Reader, run: RunRow, wait: WaitRow, now: int) -> tuple[str,
             )
         case _:
             return f"for a time: {ago(wait.due_at, now)}", facts
+
+
+def for_event(
+    reader: Reader, run: RunRow, wait: WaitRow, until: str, now: int, facts: dict[str, Any]
+) -> tuple[str, dict[str, Any]]:
+    text = f"for the event {wait.name}{until}"
+    refused = [s for s in reader.steps(run.id) if s.kind == REFUSED and s.name == wait.name]
+    if not refused:
+        return text, facts
+    last = max(refused, key=lambda step: step.finished_at)
+    what = read(last.error).get("what", "")
+    text += f"; the last one came {ago(last.started_at, now)} and was refused: {what}"
+    return text, facts | {"refused": what}
 
 
 def for_run(reader: Reader, wait: WaitRow, facts: dict[str, Any]) -> tuple[str, dict[str, Any]]:

@@ -29,6 +29,7 @@
     │   ├── Deadlock             runs would wait for each other's locks for ever
     │   ├── AmbiguousStep        concurrent calls whose order a replay can't know
     │   ├── CodeMismatch         a kept result doesn't fit the code that now asks for it
+    │   ├── UnfitEvent           an event that doesn't fit the wait that has read it
     │   ├── TransactionEnded     a transaction step committed or rolled back by itself
     │   └── NotInFlow            a durable wait outside of a flow
     └── LeaseLost                this attempt no longer holds its run: stop quietly
@@ -70,6 +71,7 @@ __all__ = [
     "TimedOut",
     "TooLarge",
     "TransactionEnded",
+    "UnfitEvent",
     "UnknownFlow",
 ]
 
@@ -96,7 +98,11 @@ class UnknownFlow(Refused):
 
 
 class InvalidInput(Refused):
-    """The arguments don't fit the flow's signature and types."""
+    """The arguments don't fit the flow's signature and types. `what` says it without a remedy."""
+
+    def __init__(self, what: str, remedy: str = "") -> None:
+        self.what = what
+        super().__init__(f"{what}. {remedy}" if remedy else what)
 
 
 class NotStorable(Refused):
@@ -319,6 +325,22 @@ class CodeMismatch(FlowError):
         super().__init__(
             f"The code no longer matches what is kept at {address}: {what}. Deploy code that "
             "fits, then retry the run; or cancel it and start a new one."
+        )
+
+
+class UnfitEvent(FlowError):
+    """An event that doesn't fit what the wait for it takes. It is kept beside the wait, which goes
+    on; nobody raises it. `event` is its name, `address` where it is kept, `what` says what is
+    wrong."""
+
+    def __init__(self, event: str, address: str, what: str) -> None:
+        self.event = event
+        self.address = address
+        self.what = what
+        super().__init__(
+            f"{what}. It was read and refused, and the wait goes on. Emit {event} again with a "
+            "value that fits; if it is the code that is wrong, deploy code that takes this one, "
+            "and emit it again then."
         )
 
 

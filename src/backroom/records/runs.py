@@ -78,7 +78,8 @@ class StepRow:
 
     kind:   step, timer, event, child, first, start (a run started by the flow), undo (registered),
             rollback (the run only goes backwards), cursor (where a walk in chunks stands),
-            map (where a fan-out stands), lock (one that was given back)
+            map (where a fan-out stands), lock (one that was given back), refused (events that a
+            wait has read and that didn't fit; tries counts them, the last one's payload is here)
     state:  done, failed (final), trying (tries so far failed; no result yet)
     error:  JSON text {"kind", "message", "traceback"?}
     """
