@@ -10,7 +10,7 @@ then it goes on, either while they perform its runs or when those have ended lon
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
@@ -25,6 +25,7 @@ from backroom.store.protocol import Session, Store
 from backroom.store.verbs import Fenced, Verb
 from backroom.testing import eventually
 from tests.promises.site import Hand, SideTable
+from tests.torture.sabotage import unfenced
 
 RUNS = 40
 LONG = 30.0
@@ -72,20 +73,12 @@ class StoppableSession:
         if stop.stopped.is_set() and not stop.goes_on.is_set():
             stop.goes_on.wait(LONG)
             if stop.fenceless:
-                verbs = [self._unfenced(verb) for verb in verbs]
+                verbs = [unfenced(self._store, verb) for verb in verbs]
             answers = self._session.apply(verbs)
             pairs = zip(verbs, answers, strict=True)
             stop.late += [(verb, answer) for verb, answer in pairs if isinstance(verb, Fenced)]
             return answers
         return self._session.apply(verbs)
-
-    def _unfenced(self, verb: Verb) -> Verb:
-        if not isinstance(verb, Fenced):
-            return verb
-        reader = self._store.reader()
-        run = reader.run(verb.run_id)
-        reader.close()
-        return verb if run is None else replace(verb, attempt=run.attempt)
 
 
 class Program(Backroom):
