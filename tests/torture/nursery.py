@@ -31,7 +31,7 @@ from backroom.records.errors import Busy, StoreError
 from tests.torture.labour import EVENT, EVERY, FOLDER, app, drudge, labour
 from tests.torture.sabotage import off
 
-AT_ONCE = 20  # calls of one caller that wait for their answers
+AT_ONCE = "BACKROOM_TEST_AT_ONCE"  # calls of one caller that wait for their answers
 LEASE = "BACKROOM_TEST_LEASE"
 
 T = TypeVar("T")
@@ -83,10 +83,11 @@ class Caller:
     async def call(self) -> None:
         number = self.mine
         busy: set[asyncio.Task[None]] = set()
+        at_once = int(os.environ[AT_ONCE])
         while True:
             if number >= self.allowed():
                 await asyncio.sleep(0.01)
-            elif len(busy) >= AT_ONCE:
+            elif len(busy) >= at_once:
                 await asyncio.wait(busy, return_when=asyncio.FIRST_COMPLETED)
             else:
                 task = asyncio.create_task(self.one(number))

@@ -31,7 +31,7 @@ from backroom.testing import eventually
 from tests.engine.processes import ROOT, Program, program
 from tests.torture.labour import EVENT, FOLDER, PACE, app
 from tests.torture.ledger import Balance, balance, unheard
-from tests.torture.nursery import LEASE
+from tests.torture.nursery import AT_ONCE, LEASE
 from tests.torture.sabotage import SABOTAGE
 
 __all__ = ["Ordeal", "seed"]
@@ -58,6 +58,7 @@ class Ordeal:
         workers: int = 3,
         supervised: int = 2,
         callers: int = 2,
+        at_once: int = 20,
         sabotage: str = "",
         env: dict[str, str] | None = None,
     ) -> None:
@@ -74,6 +75,7 @@ class Ordeal:
             "BACKROOM_DATABASE": reach or database,
             FOLDER: str(folder),
             LEASE: str(lease),
+            AT_ONCE: str(at_once),
             PACE: str(pace),
             SABOTAGE: sabotage,
             "PYTHONPATH": f"{ROOT / 'src'}{os.pathsep}{ROOT}",

@@ -15,6 +15,7 @@ from backroom.store.postgres.driver import psycopg
 from backroom.store.postgres.faults import fault
 from backroom.store.postgres.pipeline import Pipeline
 from backroom.store.postgres.ready import ready
+from backroom.store.postgres.silence import SILENCE_SECONDS, impatient
 
 if TYPE_CHECKING:
     from psycopg import Connection
@@ -45,17 +46,25 @@ class Address:
     """
 
     def __init__(
-        self, dsn: str, prepare_threshold: int | None = 5, *, insist: bool = False
+        self,
+        dsn: str,
+        prepare_threshold: int | None = 5,
+        *,
+        insist: bool = False,
+        silence_seconds: float = SILENCE_SECONDS,
     ) -> None:
         self.dsn = dsn
+        self.silence_seconds = silence_seconds
         self.prepare_threshold = prepare_threshold
         self.certain = insist or prepare_threshold is None
 
-    def connect(self) -> Connection[tuple[Any, ...]]:
+    def connect(self, *, limited: bool = False) -> Connection[tuple[Any, ...]]:
+        """`limited`: what it executes is given up when the server says nothing (`silence.py`)."""
         pg = psycopg()
         try:
             given = pg.conninfo.conninfo_to_dict(self.dsn)
-            connection: Connection[tuple[Any, ...]] = pg.connect(
+            kind = impatient(self.silence_seconds) if limited else pg.Connection
+            connection: Connection[tuple[Any, ...]] = kind.connect(
                 **{**DEFAULTS, **given},
                 autocommit=True,
                 prepare_threshold=self.prepare_threshold,
@@ -93,8 +102,9 @@ def is_direct(connection: Connection[Any]) -> bool:
 
 
 class Link:
-    def __init__(self, address: Address) -> None:
+    def __init__(self, address: Address, *, limited: bool = False) -> None:
         self.address = address
+        self.limited = limited
         self.pid = 0
         self.open: Connection[tuple[Any, ...]] | None = None
         self.pipe: Pipeline | None = None
@@ -107,7 +117,7 @@ class Link:
         if self.open is not None and is_dead(self.open):
             self.drop()
         if self.open is None:
-            self.open = self.address.connect()
+            self.open = self.address.connect(limited=self.limited)
             self.pid = os.getpid()
             self.pipe = None
         return self.open
@@ -116,7 +126,8 @@ class Link:
         """A pipeline on the open connection, or on a new one. Raises StoreUnavailable."""
         connection = self.connection()
         if self.pipe is None:
-            self.pipe = Pipeline(connection, self.address.prepare_threshold)
+            address = self.address
+            self.pipe = Pipeline(connection, address.prepare_threshold, address.silence_seconds)
         return self.pipe
 
     def drop(self) -> None:

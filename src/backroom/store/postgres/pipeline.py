@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from backroom.records.errors import StoreError
 from backroom.store.postgres.driver import psycopg
 from backroom.store.postgres.ready import ready
+from backroom.store.postgres.silence import silent
 from backroom.store.postgres.statement import Row, Statement
 
 if TYPE_CHECKING:
@@ -60,10 +61,14 @@ class Pipeline:
     """The statements prepared on one connection, and the way to send more."""
 
     def __init__(
-        self, connection: Connection[tuple[Any, ...]], prepare_threshold: int | None
+        self,
+        connection: Connection[tuple[Any, ...]],
+        prepare_threshold: int | None,
+        silence_seconds: float,
     ) -> None:
         self.pgconn: PGconn = connection.pgconn
         self.threshold = prepare_threshold
+        self.silence_seconds = silence_seconds
         self.transformer = psycopg().adapt.Transformer(connection)
         self.uses: dict[Text, int] = {}
         self.prepared: set[Text] = set()
@@ -134,7 +139,9 @@ class Pipeline:
         nobody takes stops reading."""
         pgconn = self.pgconn
         socket = pgconn.socket
-        ready([socket], [socket] if pgconn.flush() else [])
+        writing = [socket] if pgconn.flush() else []
+        if not ready([socket], writing, ms=round(self.silence_seconds * 1000)):
+            raise silent(self.silence_seconds)
         pgconn.consume_input()  # nothing there to take in is fine
 
 

@@ -24,6 +24,7 @@ from backroom.store.postgres.link import Address, Link
 from backroom.store.postgres.reader import PostgresReader
 from backroom.store.postgres.ringer import Ringer, notify
 from backroom.store.postgres.session import PostgresSession
+from backroom.store.postgres.silence import SILENCE_SECONDS
 from backroom.store.postgres.statement import Sql
 from backroom.store.postgres.transact import Transactor
 from backroom.store.verbs import Emit, SaveStep, Start
@@ -46,6 +47,7 @@ class PostgresStore:
     listen_dsn          an address past the pooler, for the doorbell; None: the same
     prepare             whether to prepare statements; None: unless a pooler is found in between
     lock_timeout_seconds    how long a batch waits for rows and keys that others hold
+    silence_seconds         after this long without a word the server is given up
     """
 
     dialect = "postgresql"
@@ -58,6 +60,7 @@ class PostgresStore:
         listen_dsn: str | None = None,
         prepare: bool | None = None,
         lock_timeout_seconds: float = 5.0,
+        silence_seconds: float = SILENCE_SECONDS,
     ) -> None:
         if not SCHEMA.fullmatch(schema):
             raise ValueError(
@@ -66,10 +69,13 @@ class PostgresStore:
             )
         self.sql = Sql(schema)
         self.address = Address(
-            dsn, None if prepare is False else PREPARE_THRESHOLD, insist=prepare is True
+            dsn,
+            None if prepare is False else PREPARE_THRESHOLD,
+            insist=prepare is True,
+            silence_seconds=silence_seconds,
         )
         self.listen_address = Address(listen_dsn or dsn, None)
-        link = Link(self.address)
+        link = Link(self.address, limited=True)
         self.ringer = Ringer(partial(notify, link, self.channel), link.close)
         self.known_identity: guests.Identity | None = None
         self.lock_timeout_ms = round(lock_timeout_seconds * 1000)
@@ -82,7 +88,7 @@ class PostgresStore:
         return PostgresSession(Link(self.address), self.sql, self.lock_timeout_ms)
 
     def reader(self) -> PostgresReader:
-        return PostgresReader(Link(self.address), self.sql)
+        return PostgresReader(Link(self.address, limited=True), self.sql)
 
     def schema_version(self) -> int | None:
         have = self.on_connection(lambda c: migrate.applied(c, self.sql))
