@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from backroom.records.states import State
     from backroom.rules.breakers import Breaker
     from backroom.rules.retry import Retry
+    from backroom.triggers.changes import Change
 
 __version__ = "0.1.0.dev0"
 
@@ -46,6 +47,7 @@ __all__ = [
     "Backroom",
     "BackroomError",
     "Breaker",
+    "Change",
     "CurrentRun",
     "Retry",
     "Rollback",
@@ -70,6 +72,7 @@ _HOMES = {
     "Backroom": "backroom.app.backroom",
     "BackroomError": "backroom.records.errors",
     "Breaker": "backroom.rules.breakers",
+    "Change": "backroom.triggers.changes",
     "CurrentRun": "backroom.flows.current",
     "Retry": "backroom.rules.retry",
     "Rollback": "backroom.records.errors",

@@ -62,6 +62,7 @@ LIMITS = {
     "STEPS": "checkpoints of one run",
     "MAILBOX_EVENTS": "unread events of one run",
     "CHAIN_DEPTH": "runs in a chain in which each was started by the one before",
+    "TRIGGER_DEPTH": "runs that triggers have started, in one chain of causes",
     "DELAY_US": "microseconds of a delay or time-out: ten years",
     "AFTER": "runs that one run can begin after",
     "BREAKER_FAILURES": "failures in a row, the most that a breaker may wait for",
@@ -105,7 +106,21 @@ def commands() -> str:
         text += ["", f"## `backroom {name}`", "", f"`{usage}`", ""]
         text += [inspect.cleandoc(command.help or ""), ""]
         text += [option_line(p, inside) for p in command.params if isinstance(p, click.Option)]
+        if isinstance(command, click.Group):
+            text += subcommands(command, inside)
     return "\n".join(text).strip()
+
+
+def subcommands(group: click.Group, context: click.Context) -> list[str]:
+    """The commands of a command, each with what it takes."""
+    text = []
+    for name, command in group.commands.items():
+        inside = click.Context(command, info_name=name, parent=context)
+        usage = f"{context.command_path} {' '.join([name, *command.collect_usage_pieces(inside)])}"
+        text += ["", f"### `{context.command_path} {name}`", "", f"`{usage}`", ""]
+        text += [inspect.cleandoc(command.help or ""), ""]
+        text += [option_line(p, inside) for p in command.params if isinstance(p, click.Option)]
+    return text
 
 
 def option_line(option: click.Option, context: click.Context) -> str:

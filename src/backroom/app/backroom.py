@@ -48,6 +48,7 @@ from backroom.records.erasure import Erased
 from backroom.records.errors import Refused, UnknownFlow
 from backroom.records.queues import Pruned, QueueRow, QueueRules
 from backroom.records.runs import BreakerRow, HeldLock, served_as
+from backroom.records.triggers import Plan, RowTrigger
 from backroom.rules.retry import NO_RETRY, Retry
 from backroom.store.protocol import Store
 from backroom.store.verbs import AsDeclared, CloseBreaker, Declare, Pause, Resume
@@ -59,6 +60,7 @@ __all__ = ["Backroom"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
+F = TypeVar("F")
 
 
 class Backroom:
@@ -84,6 +86,7 @@ class Backroom:
         self._office_pid = 0
         self._lock = threading.Lock()
         self._queues: dict[str, QueueRules] = {}
+        self._row_triggers: dict[str, RowTrigger] = {}
         self._starter = Starter(lambda: self.office, self._world, self._queues)
 
     # --- flows
@@ -231,6 +234,74 @@ class Backroom:
     def flows(self) -> dict[str, FlowSpec]:
         """What is declared, by name (aliases included), later versions as `ship@2`."""
         return dict(self._specs)
+
+    # --- triggers
+
+    def on_change(
+        self,
+        table: Any,
+        /,
+        *,
+        insert: bool = False,
+        update: bool = False,
+        delete: bool = False,
+        columns: Iterable[Any] = (),
+        when: str | None = None,
+        carry: Iterable[Any] | None = None,
+        key: Iterable[Any] = (),
+        coalesce: bool = False,
+        own_writes: bool = False,
+        name: str | None = None,
+    ) -> Callable[[F], F]:
+        """Start the flow below when a row of a table changes, whoever changes it.
+
+        It takes effect with `backroom triggers install`. The flow's one argument is a `Change`; its
+        runs of one row are performed one after another, in the order of the changes.
+
+        table     a table's name, or a model or table of SQLAlchemy's
+        insert, update, delete   which changes count; none named: all
+        columns   an update counts only if the value of one of these has really changed
+        when      a condition in SQL over `old` and `new`, evaluated in the database: a change that
+                  fails it costs no run
+        carry     the columns that the flow is given, beside the key; default: all
+        key       the columns that tell one row from another; default: the primary key
+        coalesce  changes of a row that no run has begun with become one: first old, last new
+        own_writes   what the flow's own runs write starts it too
+        name      of the trigger; default: the flow's
+        """
+
+        def declare(flow: F) -> F:
+            from backroom.triggers.changes import row_trigger
+
+            spec = getattr(flow, "spec", None)
+            if not isinstance(spec, FlowSpec) or spec.app is not self:
+                raise Refused(
+                    "on_change() stands above @app.flow of the same application; it takes a flow."
+                )
+            trigger = row_trigger(
+                spec, table, name=name, insert=insert, update=update, delete=delete,
+                columns=columns, when=when, carry=carry, key=key, coalesce=coalesce,
+                own_writes=own_writes,
+            )  # fmt: skip
+            if trigger.name in self._row_triggers:
+                raise Refused(
+                    f"Two triggers are called {trigger.name!r}. Give one another name: "
+                    "on_change(..., name=...)."
+                )
+            self._row_triggers[trigger.name] = trigger
+            return flow
+
+        return declare
+
+    @property
+    def row_triggers(self) -> tuple[RowTrigger, ...]:
+        """What is declared with `on_change`, by name."""
+        return tuple(self._row_triggers[name] for name in sorted(self._row_triggers))
+
+    def install_triggers(self) -> list[Plan]:
+        """Make the SQL triggers on the tables as they are declared; answers what that took. Nothing
+        is done that is done already."""
+        return self.office.store.install_triggers(self.row_triggers)
 
     # --- executors
 
@@ -539,7 +610,9 @@ class Backroom:
         declared = {OWN: Declaration(self._processes)} | self._executors
         if make is not None:
             declared = dict.fromkeys(declared, Declaration(make))
-        return Performer(self._specs, Executors(declared), self._queues)
+        return Performer(
+            self._specs, Executors(declared), self._queues, watches=bool(self._row_triggers)
+        )
 
     @contextmanager
     def seated(self, office: Office) -> Iterator[None]:

@@ -26,6 +26,7 @@ COMMANDS = {
     "limit": "backroom.cli.queues",
     "locks": "backroom.cli.holding",
     "breakers": "backroom.cli.breaking",
+    "triggers": "backroom.cli.triggers",
     "cancel": "backroom.cli.acts",
     "retry": "backroom.cli.recovery",
     "rewind": "backroom.cli.recovery",

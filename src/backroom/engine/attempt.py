@@ -71,7 +71,10 @@ class Attempt:
         self._lane.post(verb)
 
     def transact(self, body: Callable[[Any], SaveStep], limit: Limit | None = None) -> None:
-        self._office.store.transact(body, limit)
+        self._office.store.transact(body, limit, cause=self.claimed.id)
+
+    def mark(self, connection: Any, cause: str) -> None:
+        self._office.store.mark(connection, cause)
 
     def read(self, look: Callable[[Reader], T]) -> Future[T]:
         return self._office.read(look)

@@ -1,5 +1,8 @@
 """Claiming: asks for as many runs as a worker has room for, and begins what it is given.
 
+Before it claims it turns changes of the application's rows into runs, if its application declares
+triggers on tables.
+
 A claim goes to the lane together with what the last runs have ended with, so both are one
 transaction.
 
@@ -9,6 +12,7 @@ them to a process of their own; another one takes them when it has nothing else 
 
 from __future__ import annotations
 
+import asyncio
 import logging
 
 from backroom.engine.alarm import Alarm
@@ -17,7 +21,8 @@ from backroom.engine.office import Office
 from backroom.engine.seat import Seat
 from backroom.records.errors import StoreError
 from backroom.records.runs import Claims
-from backroom.store.verbs import Claim, Reconcile
+from backroom.records.triggers import Fired
+from backroom.store.verbs import Claim, Fire, Reconcile
 
 __all__ = ["Claiming"]
 
@@ -28,13 +33,21 @@ BUSY_SECONDS = 0.005  # until it looks again at a queue whose lock another worke
 
 class Claiming:
     def __init__(
-        self, office: Office, seat: Seat, hands: Hands, alarm: Alarm, concurrency: int
+        self,
+        office: Office,
+        seat: Seat,
+        hands: Hands,
+        alarm: Alarm,
+        concurrency: int,
+        *,
+        watches: bool = False,
     ) -> None:
         self._office = office
         self._seat = seat
         self._hands = hands
         self._alarm = alarm
         self._concurrency = concurrency
+        self._watches = watches  # changes of the application's rows start some of our flows
         self.stopping = False
         self.suspects = False  # some wait, and it falls to us to perform them
         self._alone = ""  # the suspect that is performed and must have no company
@@ -51,6 +64,8 @@ class Claiming:
             self._alarm.hush()
             next_look = self._alarm.poll_seconds
             if room > 0 and self._seat.holds():
+                if self._watches and await self._fire():
+                    self._alarm.ring()  # there are more
                 claims = await self._claim(room)
                 if claims is None:
                     next_look = min(0.05 * 2**self._failures, 5.0)
@@ -78,6 +93,18 @@ class Claiming:
                 if not await self._take_suspect() and not self._failures:
                     return
             await self._alarm.until_there_may_be_work(self._alarm.poll_seconds)
+
+    async def _fire(self) -> bool:
+        """Turn changes of rows into runs, if there are any. Whether there are more."""
+        office = self._office
+        try:
+            if not await asyncio.wrap_future(office.read(lambda reader: reader.any_changes())):
+                return False
+            fired: Fired = await office.doors.submit(Fire())
+        except StoreError as error:
+            log.warning("Can't look for changes of rows right now: %s", error)
+            return False
+        return fired.more
 
     async def _take_suspect(self) -> bool:
         """With nothing else to do, perform a suspect, and nothing beside it. Whether there was

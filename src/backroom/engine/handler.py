@@ -46,6 +46,10 @@ class Desk(Protocol):
         can wait; as `Store.transact` says."""
         ...
 
+    def mark(self, connection: Any, cause: str) -> None:
+        """Say whose work the caller's open transaction is; as `Store.mark` says."""
+        ...
+
     def read(self, look: Callable[[Reader], T]) -> Future[T]:
         """Run a look at the database in the reading thread."""
         ...
@@ -101,6 +105,10 @@ class Handler(Protocol):
 
     def queues(self) -> tuple[str, ...]:
         """The queues that its flows are started on by default, and those that are declared."""
+        ...
+
+    def watches(self) -> bool:
+        """Whether changes of the application's rows start its flows."""
         ...
 
     def open(self, claimed: Claimed, desk: Desk) -> Performance: ...

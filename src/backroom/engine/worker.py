@@ -50,8 +50,9 @@ class Worker:
         self._news = News(office)
         self._hands = Hands(office, handler, self._news, self._alarm.ring)
         self._claiming = Claiming(
-            office, self._seat, self._hands, self._alarm, settings.concurrency
-        )
+            office, self._seat, self._hands, self._alarm, settings.concurrency,
+            watches=handler.watches(),
+        )  # fmt: skip
         self._duties = Duties(
             office, settings, self._seat, self._hands,
             ring=self._alarm.ring, found=self._suspects_wait,

@@ -235,6 +235,9 @@ class StillDesk:
     def transact(self, body: Callable[[Any], SaveStep], limit: Limit | None = None) -> None:
         self.stop_in_thread()
 
+    def mark(self, connection: Any, cause: str) -> None:
+        """Nothing is written here."""
+
     def read(self, look: Callable[[Reader], T]) -> Future[T]:
         return self._office.read(look)
 

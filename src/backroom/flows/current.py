@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import blake2b
+from typing import Any
 
 from backroom.flows.failures import cut
 from backroom.flows.scope import FlowScope, StepScope, current
+from backroom.flows.transactions import database_connection
 from backroom.records import limits
 from backroom.records.errors import NotInFlow, Refused
 from backroom.store.verbs import Progress
@@ -38,6 +42,23 @@ class CurrentRun:
     step_key: str | None
     tries: int
     failure: str | None = None
+
+    @contextmanager
+    def writing(self, on: Any) -> Iterator[None]:
+        """Say that what is written on a connection or session, in its open transaction, is this
+        run's: for triggers on tables, which don't start a flow for what its own runs write.
+
+        Transaction steps say so by themselves. Leave the block before the commit.
+        """
+        scope = current.get()
+        if scope is None or scope.context.run.id != self.id:
+            raise NotInFlow("current_run().writing()")
+        connection = database_connection(on)
+        scope.context.desk.mark(connection, self.id)
+        try:
+            yield
+        finally:
+            scope.context.desk.mark(connection, "")
 
 
 def current_run() -> CurrentRun:

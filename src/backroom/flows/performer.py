@@ -47,11 +47,17 @@ class Performer:
     """Knows the flows and the executors of one application by name."""
 
     def __init__(
-        self, specs: Mapping[str, FlowSpec], executors: Executors, queues: Collection[str] = ()
+        self,
+        specs: Mapping[str, FlowSpec],
+        executors: Executors,
+        queues: Collection[str] = (),
+        *,
+        watches: bool = False,
     ) -> None:
         self._specs = specs
         self._executors = executors
         self._queues = queues  # those that are declared
+        self._watches = watches
 
     def flows(self) -> tuple[str, ...]:
         return tuple(self._specs)
@@ -64,6 +70,9 @@ class Performer:
         own = {alias for spec in self._specs.values() if spec.own_queue for alias in spec.aliases}
         used = {spec.queue for spec in self._specs.values()}
         return tuple(used | own | set(self._queues) | {"default"})
+
+    def watches(self) -> bool:
+        return self._watches
 
     def open(self, claimed: Claimed, desk: Desk) -> Performance:
         context = RunContext(claimed, desk, self._executors)

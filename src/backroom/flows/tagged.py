@@ -244,6 +244,9 @@ _RESTORE: dict[str, Callable[[dict[str, Any]], Any]] = {
     "timedelta": lambda m: timedelta(*m["v"]),
     "uuid": lambda m: UUID(m["v"]),
     "bytes": lambda m: b64decode(m["v"]),
+    # These two are written by triggers on the application's tables (`store/*/watching.py`).
+    "hex": lambda m: bytes.fromhex(m["v"]),
+    "json": lambda m: json.loads(m["v"]),
     "complex": lambda m: complex(float(m["v"][0]), float(m["v"][1])),
     "fraction": lambda m: Fraction(m["v"]),
     "tuple": lambda m: tuple(m["v"]),

@@ -27,6 +27,7 @@ __all__ = [
     "STEPS",
     "SWEEP_RUNS",
     "TRANSACTIONS",
+    "TRIGGER_DEPTH",
     "VERSION",
     "WINDOW",
 ]
@@ -41,6 +42,7 @@ PRIORITIES = range(10)  # 0 is the most urgent
 STEPS = 10_000  # checkpoints of one run
 MAILBOX_EVENTS = 1_000  # unread events of one run
 CHAIN_DEPTH = 32  # runs started by runs started by runs …
+TRIGGER_DEPTH = 8  # runs that triggers started, in one chain of causes
 BREAKER_FAILURES = 10_000  # failures in a row, the most that a breaker may wait for
 AFTER = 1_000  # runs that one run can begin after
 LOCKS = 100  # names that one call of lock() asks for

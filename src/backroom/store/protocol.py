@@ -31,6 +31,7 @@ from backroom.records.runs import (
     WorkerRow,
 )
 from backroom.records.states import State
+from backroom.records.triggers import FiringRow, Plan, RowTrigger, TriggerRow
 from backroom.store.limit import Limit
 from backroom.store.verbs import Emit, SaveStep, Start, Verb
 
@@ -155,6 +156,18 @@ class Reader(Protocol):
         """Whether there is anything for `Expire` to do."""
         ...
 
+    def any_changes(self) -> bool:
+        """Whether there is anything for `Fire` to do."""
+        ...
+
+    def triggers(self) -> list[TriggerRow]:
+        """The row triggers that are installed, by name."""
+        ...
+
+    def firings(self, trigger: str, limit: int = 100) -> list[FiringRow]:
+        """Changes that started nothing, the latest first."""
+        ...
+
     def changed(self) -> bool | None:
         """Whether any connection has committed since the last call; None: can't be told cheaply."""
         ...
@@ -204,8 +217,12 @@ class Store(Protocol):
         with nothing written."""
         ...
 
-    def transact(self, body: Callable[[Any], SaveStep], limit: Limit | None = None) -> None:
+    def transact(
+        self, body: Callable[[Any], SaveStep], limit: Limit | None = None, *, cause: str = ""
+    ) -> None:
         """Perform an author's SQL and keep its checkpoint in one transaction.
+
+        `cause`: the run whose step it is; what it changes carries that (`mark`).
 
         `body` gets a connection of its own with an open transaction (BEGIN IMMEDIATE on SQLite) and
         answers the checkpoint, which is written on the same connection while the run's hot row is
@@ -219,6 +236,11 @@ class Store(Protocol):
         TimedOut when the limit has expired. OutcomeUnknown when even the look failed.
         TransactionEnded when the body itself has ended the transaction.
         """
+        ...
+
+    def mark(self, connection: Any, cause: str) -> None:
+        """Let changes of watched rows that the caller's open transaction makes from here on carry
+        this run as their cause; "": none any more."""
         ...
 
     def ring(self) -> None:
@@ -261,6 +283,19 @@ class Store(Protocol):
 
     def stop_clock(self) -> None:
         """Let the database's clock stand still, but for `move_clock`. Tests only."""
+        ...
+
+    def plan_triggers(self, declared: Sequence[RowTrigger]) -> list[Plan]:
+        """What it would take to have these triggers on the application's tables as they are
+        declared, one plan each. Refused: one can't be had."""
+        ...
+
+    def install_triggers(self, declared: Sequence[RowTrigger]) -> list[Plan]:
+        """Do that, in one transaction; the plans that were carried out."""
+        ...
+
+    def remove_trigger(self, name: str, *, dry_run: bool = False) -> Plan:
+        """Take a trigger away, declared or not, with the changes that aren't runs yet."""
         ...
 
     def diagnose(self) -> list[tuple[str, str, str]]:

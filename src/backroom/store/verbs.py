@@ -23,8 +23,8 @@ value in its place. Only the world's failures (connection, disk) raise, for the 
 
 Order within a batch, whatever the order in the list: Declare, Pause and Resume, then Start, Emit,
 Cancel and the other doors, then Progress, SaveStep, Lock, Probe, SaveWaits, then Settle, Park,
-Again, HandBack, Attention, then Expire, Prune and Erase, then Claim. So a completion and the next
-claim share a transaction, and the claim sees what it freed.
+Again, HandBack, Attention, then Expire, Prune, Erase and Fire, then Claim. So a completion and the
+next claim share a transaction, and the claim sees what it freed.
 """
 
 from __future__ import annotations
@@ -49,11 +49,13 @@ __all__ = [
     "Erase",
     "Expire",
     "Fenced",
+    "Fire",
     "HandBack",
     "Lock",
     "Locked",
     "Park",
     "Pause",
+    "PauseTrigger",
     "Probe",
     "Probed",
     "Progress",
@@ -533,3 +535,28 @@ class Erase(Verb):
     audit_id: str
     by: str = ""
     dry_run: bool = False
+
+
+# --- changes of the application's rows ----------------------------------------------------------
+
+
+@value
+class Fire(Verb):
+    """Turn up to `limit` changes of the application's rows into runs. Answers `Fired`.
+
+    Changes are removed in the same transaction, so a repetition finds those that are left. Runs of
+    one row stand in a line, in the order of its changes; each begins when the one before has ended.
+    Where others are at it, nothing is done.
+    """
+
+    limit: int = 200
+
+
+@value
+class PauseTrigger(Verb):
+    """Let a trigger's changes start nothing until it goes on (`on`); they are kept. Answers whether
+    there is such a trigger."""
+
+    name: str
+    on: bool = False
+    by: str = ""

@@ -24,6 +24,7 @@ from backroom.store.protocol import Reader, Session, Store
 from backroom.store.verbs import (
     Claim,
     Expire,
+    Fire,
     Reconcile,
     Register,
     Renew,
@@ -35,7 +36,7 @@ from backroom.store.verbs import (
 
 __all__ = ["Call", "Died", "Fault", "FaultyStore", "Plan"]
 
-UPKEEP = (Reconcile, Register, Renew, Rescue, Retire, Expire)
+UPKEEP = (Reconcile, Register, Renew, Rescue, Retire, Expire, Fire)
 
 
 class Fault(StrEnum):
@@ -139,7 +140,9 @@ class FaultyStore:
     def bell(self) -> None:
         return None
 
-    def transact(self, body: Callable[[Any], SaveStep], limit: Limit | None = None) -> None:
+    def transact(
+        self, body: Callable[[Any], SaveStep], limit: Limit | None = None, *, cause: str = ""
+    ) -> None:
         plan = self._plan
         verbs: list[Verb] = []
 
@@ -152,7 +155,7 @@ class FaultyStore:
             return save
 
         try:
-            self._store.transact(noted, limit)
+            self._store.transact(noted, limit, cause=cause)
             after(plan, verbs, plan.faults.get(plan.calls, Fault.NONE), [None])
         except _Unsaid as unsaid:
             raise unsaid.error from None

@@ -7,6 +7,7 @@
     attempts   Progress, SaveStep, Lock, SaveWaits, then Settle, Park, Again, HandBack, Attention
     workers    Register, Renew, Retire, Rescue, Reconcile
     sweeps     Expire, Prune, Erase
+    changes    Fire
     claims     Claim, which sees all that the ones before it freed
     ───────    commit
     afterwards the claims' preload, and the look whether a late verb is a repeated one
@@ -27,6 +28,7 @@ from backroom.store.postgres.doors import cancel, emit, reschedule
 from backroom.store.postgres.endings import again, hand_back, late, park, set_aside, settle
 from backroom.store.postgres.erasing import erase
 from backroom.store.postgres.fence import ENDS, Fence
+from backroom.store.postgres.firing import fire, pause_triggers
 from backroom.store.postgres.holding import alone, lock
 from backroom.store.postgres.leases import lease
 from backroom.store.postgres.queues import rule, sweep
@@ -45,10 +47,12 @@ from backroom.store.verbs import (
     Erase,
     Expire,
     Fenced,
+    Fire,
     HandBack,
     Lock,
     Park,
     Pause,
+    PauseTrigger,
     Probe,
     Progress,
     Prune,
@@ -115,6 +119,7 @@ class Batch:
         yield from revive(sql, self.of(Revive), answers)
         yield from reschedule(sql, self.of(Reschedule), answers)
         yield from close_breaker(sql, self.of(CloseBreaker), answers)
+        yield from pause_triggers(sql, self.of(PauseTrigger), answers)
         yield from save_progress(sql, self.of(Progress))
         yield from count(sql, self.of(SaveStep))
         yield from save_steps(sql, self.of(SaveStep), self.ending(Park))
@@ -134,6 +139,7 @@ class Batch:
                 yield from sweep(sql, place, verb, answers)
         for place, verb in self.of(Erase):
             yield from erase(sql, place, verb, answers)
+        yield from fire(sql, self.of(Fire), answers)
         yield from claim(sql, self.of(Claim), answers)
 
     def after_commit(self) -> Iterator[Statement]:

@@ -19,6 +19,7 @@ from backroom.records.runs import (
     WorkerRow,
 )
 from backroom.records.states import FINAL, State
+from backroom.records.triggers import FiringRow, TriggerRow
 from backroom.rules.suspicion import SUSPECT_LINES
 from backroom.store.postgres.claims import lines
 from backroom.store.postgres.driver import psycopg
@@ -178,6 +179,15 @@ class PostgresReader:
 
     def expired(self) -> bool:
         return bool(self.rows("any_expired"))
+
+    def any_changes(self) -> bool:
+        return bool(self.rows("any_changes"))
+
+    def triggers(self) -> list[TriggerRow]:
+        return [TriggerRow(*row) for row in self.rows("triggers")]
+
+    def firings(self, trigger: str, limit: int = 100) -> list[FiringRow]:
+        return [FiringRow(*row) for row in self.rows("firings", trigger=trigger, limit=limit)]
 
     def changed(self) -> bool | None:
         return None  # PostgreSQL has nothing like SQLite's data_version

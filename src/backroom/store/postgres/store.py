@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from backroom.records import limits
 from backroom.records.errors import Refused
 from backroom.records.runs import NewRun, Started
+from backroom.records.triggers import Plan, RowTrigger
 from backroom.store.limit import Limit
-from backroom.store.postgres import clock, guests, migrate
+from backroom.store.postgres import clock, guests, migrate, watching
 from backroom.store.postgres.bell import PostgresBell, listen
 from backroom.store.postgres.diagnose import diagnose
 from backroom.store.postgres.driver import psycopg
@@ -112,9 +113,14 @@ class PostgresStore:
             await asyncio.to_thread(self.identity)
         return await guests.join(connection, self.sql, guests.require(self.known_identity), verbs)
 
-    def transact(self, body: Callable[[Any], SaveStep], limit: Limit | None = None) -> None:
+    def transact(
+        self, body: Callable[[Any], SaveStep], limit: Limit | None = None, *, cause: str = ""
+    ) -> None:
         with self.turns:
-            self.transactor.transact(body, limit)
+            self.transactor.transact(body, limit, cause)
+
+    def mark(self, connection: Any, cause: str) -> None:
+        watching.mark(connection, cause)
 
     def ring(self) -> None:
         self.ringer.ring("work")
@@ -158,6 +164,21 @@ class PostgresStore:
 
     def stop_clock(self) -> None:
         self.on_connection(lambda c: clock.stop_clock(c, self.sql))
+
+    def plan_triggers(self, declared: Sequence[RowTrigger]) -> list[Plan]:
+        return self.on_connection(
+            lambda c: [watching.plan(c, self.sql, trigger) for trigger in declared]
+        )
+
+    def install_triggers(self, declared: Sequence[RowTrigger]) -> list[Plan]:
+        return self.on_connection(
+            lambda c: watching.install(c, self.sql, declared, self.lock_timeout_ms)
+        )
+
+    def remove_trigger(self, name: str, *, dry_run: bool = False) -> Plan:
+        return self.on_connection(
+            lambda c: watching.remove(c, self.sql, name, self.lock_timeout_ms, dry_run=dry_run)
+        )
 
     def diagnose(self) -> list[tuple[str, str, str]]:
         return diagnose(self.address, self.sql)

@@ -40,7 +40,7 @@ from backroom.store.postgres.faults import (
 from backroom.store.postgres.link import Address
 from backroom.store.postgres.session import TRIES, pause
 from backroom.store.postgres.spares import Spares
-from backroom.store.postgres.statement import Sql, Statement, id_array
+from backroom.store.postgres.statement import Sql, Statement, id_array, valid_id
 from backroom.store.verbs import SaveStep
 
 if TYPE_CHECKING:
@@ -62,10 +62,12 @@ class Transactor:
         self.sql = sql
         self.settings = {"lock_timeout": str(lock_timeout_ms)}
 
-    def transact(self, body: Callable[[Any], SaveStep], limit: Limit | None) -> None:
+    def transact(
+        self, body: Callable[[Any], SaveStep], limit: Limit | None, cause: str = ""
+    ) -> None:
         tries = 1
         while True:
-            call = Call(self, body, limit)
+            call = Call(self, body, limit, cause)
             try:
                 call.perform()
                 return
@@ -125,8 +127,13 @@ class Call:
     """One try: from BEGIN to COMMIT."""
 
     def __init__(
-        self, transactor: Transactor, body: Callable[[Any], SaveStep], limit: Limit | None
+        self,
+        transactor: Transactor,
+        body: Callable[[Any], SaveStep],
+        limit: Limit | None,
+        cause: str = "",
     ) -> None:
+        self.cause = cause
         self.transactor = transactor
         self.body = body
         self.limit = limit
@@ -156,7 +163,11 @@ class Call:
 
     def inside(self, connection: Connection[Any]) -> None:
         ours = psycopg().Cursor(connection, row_factory=psycopg().rows.tuple_row)
-        ours.execute("SAVEPOINT backroom_step")
+        # In one round trip. A savepoint of the author's own leaves the setting as it is.
+        told = ""
+        if valid_id(self.cause):
+            told = f"SELECT set_config('backroom.cause', '{self.cause}', true); "
+        ours.execute(f"{told}SAVEPOINT backroom_step".encode(), prepare=False)
         if self.limit is not None:
             self.limit.began(lambda: connection.cancel_safe(timeout=1))
         self.in_body = True

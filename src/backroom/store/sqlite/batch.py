@@ -16,6 +16,7 @@ from backroom.store.sqlite.doors import cancel, emit, reschedule
 from backroom.store.sqlite.endings import end_attempts, settle
 from backroom.store.sqlite.erasing import erase
 from backroom.store.sqlite.fence import fence_of
+from backroom.store.sqlite.firing import fire, pause_trigger
 from backroom.store.sqlite.holding import lock
 from backroom.store.sqlite.parking import park
 from backroom.store.sqlite.queues import as_declared, declare, pause, resume
@@ -35,10 +36,12 @@ from backroom.store.verbs import (
     Emit,
     Erase,
     Expire,
+    Fire,
     HandBack,
     Lock,
     Park,
     Pause,
+    PauseTrigger,
     Probe,
     Progress,
     Prune,
@@ -65,7 +68,7 @@ Placed = list[tuple[int, V]]
 OF_ATTEMPTS = (Progress, SaveStep, Lock, Probe, SaveWaits, Settle, Park, Again, HandBack, Attention)
 PLAIN = (
     Register, Renew, Declare, Pause, Resume, Start, *OF_ATTEMPTS, Expire, Prune, Erase,
-    Claim,
+    Fire, Claim,
 )  # fmt: skip
 """Kinds that have their own place in the order; what is left are doors, in the order given."""
 
@@ -126,6 +129,8 @@ def perform(tx: Transaction, verbs: Sequence[Verb]) -> list[object]:
         answers[place] = prune(tx, prune_verb)
     for place, erase_verb in of(Erase):
         answers[place] = erase(tx, erase_verb)
+    for place, fire_verb in of(Fire):
+        answers[place] = fire(tx, fire_verb)
     for place, claim_verb in of(Claim):
         answers[place] = claim(tx, claim_verb)
     return answers
@@ -145,6 +150,8 @@ def open_door(tx: Transaction, verb: Verb) -> object:
             return as_declared(tx, verb)
         case CloseBreaker():
             return close_breaker(tx, verb)
+        case PauseTrigger():
+            return pause_trigger(tx, verb)
         case Retire():
             return retire(tx, verb)
         case Rescue():

@@ -22,6 +22,7 @@ from backroom.records.runs import (
     WorkerRow,
 )
 from backroom.records.states import FINAL, State
+from backroom.records.triggers import FiringRow, TriggerRow
 from backroom.rules.suspicion import SUSPECT_LINES
 from backroom.store.sqlite.connection import connect
 from backroom.store.sqlite.faults import mapped
@@ -158,6 +159,15 @@ class SqliteReader:
 
     def expired(self) -> bool:
         return bool(self._rows("any_expired"))
+
+    def any_changes(self) -> bool:
+        return bool(self._rows("any_changes"))
+
+    def triggers(self) -> list[TriggerRow]:
+        return [TriggerRow(*row) for row in self._rows("triggers")]
+
+    def firings(self, trigger: str, limit: int = 100) -> list[FiringRow]:
+        return [FiringRow(*row) for row in self._rows("firings", trigger, limit)]
 
     def changed(self) -> bool | None:
         """SQLite's own counter tells. It isn't asked as long as nobody has touched the log, whose

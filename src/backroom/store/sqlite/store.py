@@ -13,8 +13,9 @@ from typing import Any
 from backroom.records import limits
 from backroom.records.errors import BackroomError
 from backroom.records.runs import NewRun, Started
+from backroom.records.triggers import Plan, RowTrigger
 from backroom.store.limit import Limit
-from backroom.store.sqlite import caller, clock, doctor
+from backroom.store.sqlite import caller, clock, doctor, watching
 from backroom.store.sqlite.backup import backup, restore
 from backroom.store.sqlite.bell import Ringer, SqliteBell
 from backroom.store.sqlite.connection import connect
@@ -92,9 +93,14 @@ class SqliteStore:
     async def join(self, connection: Any, verbs: Sequence[Start | Emit]) -> list[object]:
         return await caller.join(connection, self.path, verbs)
 
-    def transact(self, body: Callable[[Any], SaveStep], limit: Limit | None = None) -> None:
+    def transact(
+        self, body: Callable[[Any], SaveStep], limit: Limit | None = None, *, cause: str = ""
+    ) -> None:
         with self._turns:
-            self._transactor.transact(body, limit)
+            self._transactor.transact(body, limit, cause)
+
+    def mark(self, connection: Any, cause: str) -> None:
+        watching.mark(connection, cause)
 
     def ring(self) -> None:
         self._ringer.ring()
@@ -130,6 +136,18 @@ class SqliteStore:
     def stop_clock(self) -> None:
         with self._connection() as connection:
             clock.stop_clock(connection)
+
+    def plan_triggers(self, declared: Sequence[RowTrigger]) -> list[Plan]:
+        with self._connection() as connection:
+            return [watching.plan(connection, trigger) for trigger in declared]
+
+    def install_triggers(self, declared: Sequence[RowTrigger]) -> list[Plan]:
+        with self._connection() as connection:
+            return watching.install(connection, declared)
+
+    def remove_trigger(self, name: str, *, dry_run: bool = False) -> Plan:
+        with self._connection() as connection:
+            return watching.remove(connection, name, dry_run=dry_run)
 
     def diagnose(self) -> list[tuple[str, str, str]]:
         return doctor.diagnose(self.path, busy_timeout_ms=self._busy_timeout_ms)

@@ -31,6 +31,7 @@ from backroom.store.sqlite.forking import Keeper
 from backroom.store.sqlite.locks import LockWaits, take_write_lock
 from backroom.store.sqlite.migrate import check
 from backroom.store.sqlite.transaction import Transaction, sql
+from backroom.store.sqlite.watching import mark
 from backroom.store.verbs import SaveStep
 
 __all__ = ["Transactor"]
@@ -46,10 +47,12 @@ class Transactor:
         self._busy_timeout_ms = busy_timeout_ms
         self._lock_waits = lock_waits
 
-    def transact(self, body: Callable[[Any], SaveStep], limit: Limit | None) -> None:
+    def transact(
+        self, body: Callable[[Any], SaveStep], limit: Limit | None, cause: str = ""
+    ) -> None:
         with self._connection() as connection:
             try:
-                verb = self._perform(connection, body, limit)
+                verb = self._perform(connection, body, limit, cause)
                 self._commit(connection)
                 return
             except OutcomeUnknown as error:
@@ -69,11 +72,17 @@ class Transactor:
             raise unknown
 
     def _perform(
-        self, connection: sqlite3.Connection, body: Callable[[Any], SaveStep], limit: Limit | None
+        self,
+        connection: sqlite3.Connection,
+        body: Callable[[Any], SaveStep],
+        limit: Limit | None,
+        cause: str,
     ) -> SaveStep:
         """All but the commit."""
         with mapped(self._path):
             take_write_lock(connection, self._busy_timeout_ms, self._lock_waits)
+            if cause:
+                mark(connection, cause)
             connection.execute("SAVEPOINT backroom_step")
         denied: list[str] = []
         connection.set_authorizer(ender_of(denied))
@@ -97,6 +106,8 @@ class Transactor:
             tx = Transaction(connection)
             answers: list[object] = [None]
             save_steps(tx, fence_of(tx, [verb]), [(0, verb)], answers)
+            if cause:
+                mark(connection, "")
         if isinstance(answers[0], LeaseLost):
             raise answers[0]
         if limit is not None and not limit.may_commit():

@@ -1,0 +1,2 @@
+UPDATE backroom_trigger
+SET started = started + ?, merged = merged + ?, dropped = dropped + ? WHERE id = ?

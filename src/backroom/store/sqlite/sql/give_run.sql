@@ -1,0 +1,1 @@
+UPDATE backroom_run SET input = ? WHERE id = ?
