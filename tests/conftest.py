@@ -64,6 +64,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default="no",
         help="run the tests of both databases through PgBouncer instead (no)",
     )
+    parser.addoption(
+        "--cluster-seeds",
+        metavar="FIRST:COUNT",
+        default="0:30",
+        help="which simulated clusters to play (0:30); see tests/promises/simulation",
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:

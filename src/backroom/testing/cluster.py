@@ -27,7 +27,7 @@ import asyncio
 import logging
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from random import Random
 from typing import TYPE_CHECKING, Any
@@ -38,7 +38,7 @@ from backroom.engine.worker import Worker
 from backroom.engine.world import World
 from backroom.records.runs import FOREVER
 from backroom.records.states import FINAL, State
-from backroom.store.verbs import Renew
+from backroom.store.verbs import Renew, Verb
 from backroom.testing.faults import Call, Died, FaultyStore, Plan
 from backroom.testing.inline import Inline
 from backroom.testing.loop import SteppedLoop
@@ -80,10 +80,10 @@ class SimulatedWorld(World):
         self._process = process
 
     def monotonic(self) -> float:
-        return self._cluster.now
+        return self._process.clock()
 
     def sleep(self, seconds: float) -> None:
-        self._cluster.pass_time(seconds)
+        self._cluster.pass_time(seconds / self._process.rate)
 
     def chance(self) -> float:
         return self._cluster.dice.random()
@@ -114,18 +114,27 @@ class SimulatedWorld(World):
 
 
 class Process:
-    """A program of the application: a worker, or (`works=False`) only a client."""
+    """A program of the application: a worker, or (`works=False`) only a client.
 
-    def __init__(self, cluster: Cluster, name: str, plan: Plan, *, works: bool = True) -> None:
+    `rate`: how fast its clock goes; `ahead`, by how much it is ahead, may grow but never shrink.
+    """
+
+    def __init__(
+        self, cluster: Cluster, name: str, plan: Plan, *, works: bool = True, rate: float = 1.0
+    ) -> None:
         self.name = name
         self.plan = plan
         self.cluster = cluster
-        self.stalled = False
-        self.turns = Turns(lambda: cluster.now)
+        self.rate = rate
+        self.ahead = 0.0
+        self.stalled = False  # it gets no turn
+        self.holds_back = False  # what waits in its lanes isn't committed for now
+        self.turns = Turns(self.clock)
         self.world = SimulatedWorld(cluster, self.turns, self)
         plan.on_kill = lambda: cluster.died(self)
         plan.on_stall = lambda: cluster.stall(self)
         plan.on_call = lambda call: cluster.on_call(self, call)
+        plan.on_commit = lambda verbs, answers: cluster.on_commit(self, verbs, answers)
         plan.freeze = lambda: self.turns.wait(lambda: False)
         store = FaultyStore(cluster.store, cluster.session, cluster.reader, plan, cluster.ring)
         self.office = Office(store, self.world)
@@ -143,8 +152,12 @@ class Process:
             renew=False, name=self.name,
         )  # fmt: skip
         self.worker = Worker(self.office, performer, settings)
-        self.loop = SteppedLoop(lambda: self.cluster.now, self.turns)
+        self.loop = SteppedLoop(self.clock, self.turns)
         self.task = self.loop.create_task(self.worker.run())
+
+    def clock(self) -> float:
+        """Its own, in seconds: what the engine takes for `time.monotonic()`."""
+        return self.cluster.now * self.rate + self.ahead
 
     # --- turns
 
@@ -161,7 +174,7 @@ class Process:
         if self.plan.dead or self.stalled or self.loop is None:
             return []
         found: list[Callable[[], object]] = []
-        if self.lanes:
+        if self.lanes and not self.holds_back:
             found.append(self._commit)
         if self.loop.can_go_on():
             found.append(self.loop.advance)
@@ -177,10 +190,11 @@ class Process:
         return True
 
     def next_timer(self) -> float | None:
+        """When the first of its timers is due, by the cluster's time."""
         if self.plan.dead or self.stalled or self.loop is None:
             return None
         ahead = [t for t in (self.loop.wants_at, self.turns.next_deadline()) if t is not None]
-        return min(ahead, default=None)
+        return min(((at - self.ahead) / self.rate for at in ahead), default=None)
 
     def is_over(self) -> bool:
         return self.plan.dead or self.task is None or self.task.done()
@@ -207,8 +221,12 @@ class Process:
 
 
 class Cluster:
-    """See above. `dice`: decides what is left to chance; without it, the first who can go on does
-    and every draw is the middle one."""
+    """See above.
+
+    dice    decides what is left to chance; without it, the first who can go on does and every draw
+            is the middle one
+    renews  False: nobody's lease is prolonged but by whoever drives the cluster
+    """
 
     def __init__(
         self,
@@ -217,14 +235,18 @@ class Cluster:
         *,
         client: Plan | None = None,
         dice: Random | None = None,
+        renews: bool = True,
     ) -> None:
         self.app = app
+        self._renews = renews
         self.now = 1_000.0
         self.shuffled = dice is not None
         self.dice = dice or _Middle()
         self.processes: list[Process] = []
         self.on_call: Callable[[Process, Call], None] = lambda process, call: None
+        self.on_commit: Callable[[Process, Sequence[Verb], Sequence[object]], None] = _ignored
         self.on_death: Callable[[Process], None] = lambda process: None
+        self.hears: Callable[[Process], bool] = lambda process: True  # a doorbell
         self.body: Callable[[Process, str, str, Body], Body] = _unchanged
         self.asked: dict[tuple[str, int], set[str]] = {}  # where each attempt has come by
         self._jumps_allowed = True
@@ -259,9 +281,9 @@ class Cluster:
         with self.app.seated(self.client.office):
             yield
 
-    def begin(self, plan: Plan | None = None) -> Process:
+    def begin(self, plan: Plan | None = None, *, rate: float = 1.0) -> Process:
         """A further worker."""
-        process = Process(self, f"worker {len(self.processes) + 1}", plan or Plan())
+        process = Process(self, f"worker {len(self.processes) + 1}", plan or Plan(), rate=rate)
         self.processes.append(process)
         return process
 
@@ -347,7 +369,8 @@ class Cluster:
             return
         self.store.move_clock(round(self._clock_behind * 1_000_000))
         self._clock_behind = 0.0
-        self._renew()
+        if self._renews:
+            self._renew()
 
     def _renew(self) -> None:
         """Renew the leases of those who live, as their supervisor does."""
@@ -358,7 +381,7 @@ class Cluster:
         assert isinstance(alive, frozenset)
         for worker_id, process in living.items():
             if worker_id in alive and process.worker is not None:
-                process.worker.renewed(self.now)
+                process.worker.renewed(process.clock())
 
     def committed(self) -> None:
         """Something may have changed."""
@@ -370,7 +393,7 @@ class Cluster:
 
     def ring(self) -> None:
         for process in self.living():
-            if process.worker is not None:
+            if process.worker is not None and self.hears(process):
                 process.worker.ring()
 
     def new_id(self) -> str:
@@ -420,6 +443,10 @@ class _Middle(Random):
 
     def random(self) -> float:
         return 0.5
+
+
+def _ignored(process: Process, verbs: Sequence[Verb], answers: Sequence[object]) -> None:
+    """Nobody wants to know."""
 
 
 def _unchanged(process: Process, run_id: str, address: str, function: Body) -> Body:

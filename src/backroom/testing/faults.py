@@ -7,7 +7,7 @@ and after the commit, is a fault at every point where a program can stop being u
 database.
 
 Counted is every call that changes something for a run. The looks of an idle worker, which differ
-from one execution to the next, are not.
+from one execution to the next, are not, unless the plan says so.
 """
 
 from __future__ import annotations
@@ -70,6 +70,7 @@ class Plan:
     """At which of its calls one process fails, and what it has done so far."""
 
     faults: Mapping[int, Fault] = field(default_factory=dict)
+    counts_all: bool = False
     calls: int = 0
     fired: bool = False
     dead: bool = False
@@ -78,6 +79,7 @@ class Plan:
     on_stall: Callable[[], None] = lambda: None
     freeze: Callable[[], None] = lambda: None
     on_call: Callable[[Call], None] = lambda call: None
+    on_commit: Callable[[Sequence[Verb], Sequence[object]], None] = lambda verbs, answers: None
 
     def counted(self) -> Fault:
         """Count a call; what happens at it."""
@@ -156,6 +158,7 @@ class FaultyStore:
 
         try:
             self._store.transact(noted, limit, cause=cause)
+            plan.on_commit(verbs, [None])
             after(plan, verbs, plan.faults.get(plan.calls, Fault.NONE), [None])
         except _Unsaid as unsaid:
             raise unsaid.error from None
@@ -178,7 +181,8 @@ class FaultySession:
             raise StoreUnavailable("This execution is over: nothing reaches its database any more.")
         if self._plan.dead:
             raise Died
-        if all(isinstance(verb, (*UPKEEP, Claim)) for verb in verbs):
+        upkeep = all(isinstance(verb, (*UPKEEP, Claim)) for verb in verbs)
+        if upkeep and not self._plan.counts_all:
             return self._look(verbs)
         fault = self._plan.counted()
         try:
@@ -195,7 +199,9 @@ class FaultySession:
         return after(self._plan, verbs, self._plan.counted(), answers)
 
     def _perform(self, verbs: Sequence[Verb]) -> list[object]:
-        return self._session.apply(verbs)
+        answers = self._session.apply(verbs)
+        self._plan.on_commit(verbs, answers)
+        return answers
 
 
 class _Kept:
