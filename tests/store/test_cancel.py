@@ -149,3 +149,33 @@ def test_descendants_with_undos_are_woken_and_the_others_end(desk: Desk) -> None
     assert desk.do(Cancel(root.id, "all")) is State.CANCELLED
     assert desk.state(below) is State.CANCELLED
     assert desk.claim().cancel_reason == "all"
+
+
+def test_a_run_that_goes_backwards_without_undos_is_left_alone(desk: Desk) -> None:
+    run = desk.started_and_claimed()
+    back = StepRow("rollback", "rollback", "rollback", "done", "null")
+    desk.done(SaveStep(run.id, run.attempt, back))
+    desk.park(run, timer(HOUR))
+    desk.do(Cancel(run.id))
+    assert desk.state(run.id) is State.WAITING
+
+
+def test_a_run_left_alone_is_woken_by_the_end_of_a_child_that_is_not(desk: Desk) -> None:
+    above = desk.start()
+    middle = desk.start(parent_id=above)
+    below = desk.start(parent_id=middle, queue="other")
+    run = next(run for run in desk.claims().runs if run.id == middle)
+    back = StepRow("rollback", "rollback", "rollback", "done", "null")
+    desk.done(SaveStep(middle, run.attempt, back))
+    desk.park(run, child(below))
+    desk.do(Cancel(above))
+    assert desk.state(below) is State.CANCELLED
+    assert desk.claim().id == middle
+
+
+def test_whoever_asked_first_has_said_why(desk: Desk) -> None:
+    """Also if that was the end of a run that was to succeed before."""
+    failed = desk.settled(State.FAILED)
+    run_id = desk.start(after=(failed,))
+    desk.do(Cancel(run_id, "had enough"))
+    assert "after which it was to begin" in json.loads(desk.row(run_id).error or "{}")["message"]

@@ -21,10 +21,10 @@ in one statement in ascending order of id. A fenced verb that holds no longer is
 *Answered one by one.* A refusal (`Refused`, `LeaseLost`) is the answer of its verb, returned as a
 value in its place. Only the world's failures (connection, disk) raise, for the batch as a whole.
 
-Order within a batch, whatever the order in the list: Declare, Pause and Resume, then Start, Emit,
-Cancel and the other doors, then Progress, SaveStep, Lock, Probe, SaveWaits, then Settle, Park,
-Again, HandBack, Attention, then Expire, Prune, Erase and Fire, then Claim. So a completion and the
-next claim share a transaction, and the claim sees what it freed.
+Order within a batch, whatever the order in the list: Declare, AsDeclared, Pause and Resume, then
+Start, Emit, Cancel, Revive, Reschedule, CloseBreaker, then Progress, SaveStep, Lock, Probe,
+SaveWaits, then Settle, Park, Again, HandBack, Attention, then Expire, Prune, Erase and Fire, then
+Claim. So a completion and the next claim share a transaction, and the claim sees what it freed.
 """
 
 from __future__ import annotations
@@ -200,7 +200,8 @@ class Claim(Verb):
     look (no floors) comes from the engine once a second.
 
     `suspects`: only runs that have killed their worker twice (`rules/suspicion.py`), which other
-    claims leave alone. Whoever asks performs nothing else until they end; so the limit is 1.
+    claims leave alone. Whoever asks performs nothing else until they end; so the limit is 1. Rules
+    are heeded without being asked.
 
     `ruled`: heed the rules of queues that have some; else those queues are passed over, and the
     answer says so (`Claims.ruled`), so that a claim of other queues stays as cheap as it can be.

@@ -31,8 +31,7 @@ def claim(sql: Sql, verbs: Sequence[tuple[int, Claim]], answers: Answers) -> Ite
     for place, verb in verbs:
         queues = tuple(dict.fromkeys(verb.queues))
         priorities = suspicion.lines(suspects=verb.suspects)
-        # One at a time, suspects need no order among queues.
-        text = sql["claim" if len(queues) == 1 or verb.suspects else "claim_from_several"]
+        text = sql["claim" if len(queues) == 1 else "claim_from_several"]
         values = {
             **lines(queues, priorities),
             "floors": number_array(
@@ -46,7 +45,7 @@ def claim(sql: Sql, verbs: Sequence[tuple[int, Claim]], answers: Answers) -> Ite
             "limit": verb.limit,
             "worker": verb.worker,
         }
-        if verb.ruled:
+        if verb.ruled or verb.suspects:
             yield from claim_ruled(sql, place, verb, values, answers)
             continue
         yield Statement(text, values, taken(place, answers))

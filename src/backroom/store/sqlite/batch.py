@@ -66,13 +66,16 @@ V = TypeVar("V", bound=Verb)
 Placed = list[tuple[int, V]]
 
 OF_ATTEMPTS = (Progress, SaveStep, Lock, Probe, SaveWaits, Settle, Park, Again, HandBack, Attention)
+RULING = (Declare, AsDeclared, Pause, Resume)
 PLAIN = (
-    Register, Renew, Declare, Pause, Resume, Start, *OF_ATTEMPTS, Expire, Prune, Erase,
-    Fire, Claim,
+    Register, Renew, *RULING, Start, *OF_ATTEMPTS, Expire, Prune, Erase, Fire, Claim,
 )  # fmt: skip
-"""Kinds that have their own place in the order; what is left are doors, in the order given."""
+"""Kinds that have their own place in the order; what is left are doors."""
 
-RULING = (Declare, Pause, Resume)
+DOORS = (
+    Emit, Cancel, Revive, Reschedule, CloseBreaker, PauseTrigger, Retire, Rescue, Reconcile,
+)  # fmt: skip
+"""In this order among themselves."""
 
 
 def perform(tx: Transaction, verbs: Sequence[Verb]) -> list[object]:
@@ -100,6 +103,8 @@ def perform(tx: Transaction, verbs: Sequence[Verb]) -> list[object]:
         tx.has_full = tx.has_rules = True  # perhaps, from here on
     for _, declare_verb in of(Declare):
         declare(tx, declare_verb)
+    for place, lifted in of(AsDeclared):
+        answers[place] = as_declared(tx, lifted)
     for _, pause_verb in of(Pause):
         pause(tx, pause_verb)
     for _, resume_verb in of(Resume):
@@ -109,6 +114,8 @@ def perform(tx: Transaction, verbs: Sequence[Verb]) -> list[object]:
             started, start_all(tx, [verb.run for _, verb in started]), strict=True
         ):
             answers[place] = answer
+    if len(doors) > 1:
+        doors.sort(key=lambda placed: DOORS.index(type(placed[1])))
     for place, verb in doors:
         answers[place] = open_door(tx, verb)
     speaking = [verb for kind in OF_ATTEMPTS for _, verb in of(kind)]
@@ -146,8 +153,6 @@ def open_door(tx: Transaction, verb: Verb) -> object:
             return revive(tx, verb)
         case Reschedule():
             return reschedule(tx, verb)
-        case AsDeclared():
-            return as_declared(tx, verb)
         case CloseBreaker():
             return close_breaker(tx, verb)
         case PauseTrigger():

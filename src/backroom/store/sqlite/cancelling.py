@@ -29,6 +29,7 @@ class Member(NamedTuple):
     attempt: int
     worker: str | None
     started_at: int | None
+    cancel_reason: str | None
     has_undos: bool
     goes_backwards: bool
 
@@ -37,7 +38,6 @@ def cancel_family(tx: Transaction, ids: str, reason: str) -> None:
     """Cancel these live runs (ids as a JSON list) and all attached runs below them."""
     ended: list[Row] = []
     asked: list[Row] = []
-    error = json.dumps({"kind": "Cancelled", "message": reason}, ensure_ascii=False)
     for member in map(Member._make, tx.all(DESCENDANTS, (ids,))):
         if member.state == "running":
             asked.append((reason, member.id))
@@ -47,6 +47,9 @@ def cancel_family(tx: Transaction, ids: str, reason: str) -> None:
         if member.has_undos:
             tx.run(CANCEL_BACKWARDS, (reason, tx.now, member.id))
             continue
+        # Whoever asked first has said why; a run that is not to begin knows it already.
+        because = reason if member.cancel_reason is None else member.cancel_reason
+        error = json.dumps({"kind": "Cancelled", "message": because}, ensure_ascii=False)
         row = (
             member.id,
             "cancelled",

@@ -39,11 +39,12 @@ def claim(tx: Transaction, verb: Claim) -> Claims:
     now = tx.now
     queues = tuple(dict.fromkeys(verb.queues))
     rules = rules_of(tx, queues) if tx.has_rules else {}
-    if rules:
+    heeded = rules if verb.ruled or verb.suspects else {}
+    if heeded:
         rows = ruled_runs(tx, verb, queues, rules)
         take_ruled(tx, verb.worker, rows, rules)
     else:
-        rows = due_runs(tx, verb, queues)
+        rows = due_runs(tx, verb, [queue for queue in queues if queue not in rules])
         if rows:
             tx.run(CLAIM_RUNS, (verb.worker, now, as_json([row[0] for row in rows])))
     runs = [Claimed(*row) for row in rows]
@@ -56,8 +57,8 @@ def claim(tx: Transaction, verb: Claim) -> Claims:
         looks = str(list(lines(suspects=verb.suspects)))
         found = tx.one(NEXT_DUE, (now, as_json(queues), looks))
         next_due_at = found[0] if found and found[0] != FOREVER else None
-    if rules:
-        token_at = spend(tx, rules, rows)
+    if heeded:
+        token_at = spend(tx, heeded, rows)
         if token_at is not None and len(runs) < verb.limit:
             next_due_at = token_at if next_due_at is None else min(next_due_at, token_at)
     return Claims(tuple(runs), now, next_due_at, ruled=bool(rules))

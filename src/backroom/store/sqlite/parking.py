@@ -77,7 +77,7 @@ def suspend(tx: Transaction, parking: Sequence[tuple[Park, Held]]) -> None:
     now = tx.now
     parked: list[Row] = []
     for verb, at in wakes:
-        due = min(at, now) if verb.run_id in there else at
+        due = now if verb.run_id in there else at
         parked.append((due, due if verb.backwards else now, verb.run_id))
     tx.many(PARK, parked)
 

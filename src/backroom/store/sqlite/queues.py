@@ -28,14 +28,15 @@ def declare(tx: Transaction, verb: Declare) -> None:
         text = json.dumps(columns(rules))
         if text != before:
             tx.run(NOTE_DECLARED, (rules.name, text, tx.now))
-    if set_by is not None and verb.by is None:
-        return
-    if (columns(rules), set_by) != (in_force and [*in_force], verb.by):
+    overruled = set_by is not None and verb.by is None
+    if not overruled and (columns(rules), set_by) != (in_force and [*in_force], verb.by):
         put_in_force(tx, rules, verb.by)
+    tx.run(COUNT_RUNNING, (rules.name,))
 
 
 def as_declared(tx: Transaction, verb: AsDeclared) -> bool:
     found = tx.one(DECLARED, (verb.queue,))
+    tx.run(COUNT_RUNNING, (verb.queue,))
     if found is None or found[7] is None:
         return False
     declared = found[8]
@@ -53,7 +54,6 @@ def put_in_force(tx: Transaction, rules: QueueRules, by: str | None) -> None:
     parted = int(per_partition is not None)
     row = (name, concurrency, per_partition, rate, per_us, interval, burst, max_waiting, parted)
     tx.run(DECLARE_QUEUE, (*row, tx.now, by))
-    tx.run(COUNT_RUNNING, (rules.name,))
 
 
 def columns(rules: QueueRules) -> list[object]:

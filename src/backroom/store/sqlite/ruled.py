@@ -8,7 +8,7 @@ The writer lock makes the counts exact: between a count and the claim nobody els
                          the most urgent; one partition's million of runs waits behind the first
                          one of another
     several queues       one line, by priority and by how long they are due; a parted queue stands
-                         where its longest waiting run does
+                         where the longest waiting run does that it offers at this priority
 """
 
 from __future__ import annotations
@@ -58,7 +58,6 @@ class Offer(NamedTuple):
 
     priority: int
     since: int
-    queue: str
     turn: int
     id: str
 
@@ -84,7 +83,8 @@ def ruled_runs(
             continue
         mine = list(unparted(tx, verb, queue, room))
         if rule is not None and rule.parted:
-            mine = sorted(mine + parted(tx, verb, rule, room))[:room]
+            head = [(offer.priority, 0, offer.since, offer.id) for offer in mine]
+            mine = in_turn(sorted(head + parted(tx, verb, rule, room))[:room])
         offers += mine
     offers.sort()
     ids = as_json([offer.id for offer in offers[: verb.limit]])
@@ -114,7 +114,7 @@ def suspects(tx: Transaction, verb: Claim, queue: str, rule: Rule | None) -> Ite
     for priority in SUSPECT_LINES:
         for run_id, due_at, partition in tx.all(DUE_SUSPECTS, (queue, priority, tx.now, flows)):
             if most is None or partition is None or running.get(partition, 0) < most:
-                yield Offer(priority, due_at, queue, 0, run_id)
+                yield Offer(priority, due_at, 0, run_id)
                 break
 
 
@@ -124,14 +124,29 @@ def unparted(tx: Transaction, verb: Claim, queue: str, room: int) -> Iterator[Of
     for priority in PRIORITIES:
         floor = verb.floors.get((queue, priority), -FOREVER)
         for row in tx.all(DUE_RUNS, (tx.now, queue, priority, floor, flows, room)):
-            yield Offer(priority, row[16], queue, 0, row[0])
+            yield Offer(priority, row[16], 0, row[0])
             room -= 1
         if room <= 0:
             return
 
 
-def parted(tx: Transaction, verb: Claim, rule: Rule, room: int) -> list[Offer]:
-    """The next runs of a parted queue in the order of fairness."""
+Turn = tuple[int, int, int, str]
+"""Priority, how many of its partition run then, due time, id: the order within a parted queue."""
+
+
+def in_turn(turns: Sequence[Turn]) -> list[Offer]:
+    """The places of a parted queue's runs among those of all queues."""
+    since: dict[int, int] = {}
+    for priority, _, due_at, _ in turns:
+        since[priority] = min(due_at, since.get(priority, due_at))
+    return [
+        Offer(priority, since[priority], turn, run_id)
+        for turn, (priority, _, _, run_id) in enumerate(turns)
+    ]
+
+
+def parted(tx: Transaction, verb: Claim, rule: Rule, room: int) -> list[Turn]:
+    """The next runs of a parted queue that have a partition, in the order of fairness."""
     tx.run(READY_PARTED, (tx.now, rule.name, ALL_PRIORITIES, SWEEP_RUNS))
     flows = as_json(verb.flows)
     running: dict[str, int] = dict(tx.all(COUNTED_BY_PARTITION, (rule.name,)))
@@ -148,17 +163,13 @@ def parted(tx: Transaction, verb: Claim, rule: Rule, room: int) -> list[Offer]:
 
     for (partition,) in tx.all(PARTITIONS, (rule.name,)):
         join(partition, heads_of(tx, rule.name, partition, flows))
-    picked: list[tuple[int, int, str]] = []
+    picked: list[Turn] = []
     while line and len(picked) < room:
         priority, busy, due_at, run_id, partition, heads = heapq.heappop(line)
-        picked.append((priority, due_at, run_id))
         running[partition] = busy + 1
+        picked.append((priority, busy + 1, due_at, run_id))
         join(partition, heads)
-    since = min((due_at for _, due_at, _ in picked), default=0)
-    return [
-        Offer(priority, since, rule.name, turn, run_id)
-        for turn, (priority, _, run_id) in enumerate(picked)
-    ]
+    return picked
 
 
 def heads_of(tx: Transaction, queue: str, partition: str, flows: str) -> Iterator[Row]:

@@ -184,12 +184,6 @@ BEGIN
         RETURN;
     END IF;
     PERFORM 1 FROM backroom.live AS l WHERE l.id = ANY (leaders) ORDER BY l.id FOR UPDATE;
-    UPDATE backroom.live AS l SET tied = true WHERE l.id = ANY (leaders) AND l.tied IS NOT TRUE;
-    INSERT INTO backroom.wait (run_id, address, kind, name, due_at)
-    SELECT follower, 'after#' || g.place, way, g.id::text, due
-    FROM unnest(leaders) WITH ORDINALITY AS g (id, place)
-    JOIN backroom.live AS l ON l.id = g.id
-    ON CONFLICT DO NOTHING;
     SELECT g.id INTO bad FROM unnest(leaders) AS g (id)
     WHERE must_succeed
       AND NOT EXISTS (SELECT 1 FROM backroom.live AS l WHERE l.id = g.id)
@@ -205,6 +199,12 @@ BEGIN
         )
         WHERE l.id = follower;
     ELSE
+        UPDATE backroom.live AS l SET tied = true WHERE l.id = ANY (leaders) AND l.tied IS NOT TRUE;
+        INSERT INTO backroom.wait (run_id, address, kind, name, due_at)
+        SELECT follower, 'after#' || g.place, way, g.id::text, due
+        FROM unnest(leaders) WITH ORDINALITY AS g (id, place)
+        JOIN backroom.live AS l ON l.id = g.id
+        ON CONFLICT DO NOTHING;
         UPDATE backroom.live AS l SET state = 'waiting', available_at = 9223372036854775807
         WHERE l.id = follower AND EXISTS (
             SELECT 1 FROM backroom.wait AS w WHERE w.run_id = follower AND w.kind = way

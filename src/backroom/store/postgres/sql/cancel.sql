@@ -53,7 +53,7 @@ WITH RECURSIVE asked AS MATERIALIZED (
 ), ended AS (
     DELETE FROM backroom.live AS l
     WHERE l.id = ANY (
-        ARRAY(SELECT k.id FROM locked AS k WHERE k.state <> 'running' AND NOT k.undoes)
+        ARRAY(SELECT k.id FROM locked AS k WHERE k.state <> 'running' AND NOT k.undoes AND NOT k.backwards)
     )
     RETURNING
         l.id, l.parent_id, l.attempt, l.started_at, coalesce(l.cancel_reason, %(reason)s::text) AS reason
@@ -74,7 +74,7 @@ WITH RECURSIVE asked AS MATERIALIZED (
             SELECT w.run_id FROM backroom.wait AS w
             WHERE w.kind = 'child' AND w.name = e.id::text OFFSET 0
         ) AS w
-        WHERE w.run_id <> ALL (ARRAY(SELECT k.id FROM locked AS k))
+        WHERE w.run_id <> ALL (ARRAY(SELECT k.id FROM locked AS k WHERE NOT k.backwards))
     ))
     ORDER BY l.id FOR UPDATE
 )

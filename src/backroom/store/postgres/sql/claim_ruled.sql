@@ -6,8 +6,9 @@
 --   part    (not for suspects, who come one at a time) partitions with ready runs, found from one to the next: a look for each, not for each run
 --   offer   the first runs of every line and partition; `load` is how many of its partition would
 --           run then, so that the partition with the fewest comes first
---   turn    the order within a queue, cut off at its room; a parted queue stands in the order of all
---           queues where its longest waiting run does
+--   turn    the order within a queue, cut off at its room
+--   placed  the order of all queues: by priority and by how long they are due; a parted queue stands
+--           where the longest waiting run does that it offers at this priority
 WITH RECURSIVE held AS MATERIALIZED (
     SELECT
         q.name, q.parted, q.per_partition, least(
@@ -93,18 +94,22 @@ WITH RECURSIVE held AS MATERIALIZED (
     ) AS head
 ), turned AS (
     SELECT
-        o.*,
+        o.*, h.parted,
         row_number() OVER (
             PARTITION BY o.queue ORDER BY o.priority, o.load, o.available_at, o.id
         ) AS turn,
-        CASE WHEN h.parted THEN min(o.available_at) OVER (PARTITION BY o.queue)
-            ELSE o.available_at END AS since,
         coalesce(h.room, %(limit)s::int) AS room
     FROM offer AS o LEFT JOIN held AS h ON h.name = o.queue
-), picked AS MATERIALIZED (
-    SELECT t.id, row_number() OVER (ORDER BY t.priority, t.since, t.queue, t.turn) AS place
+), placed AS (
+    SELECT
+        t.id, t.priority, CASE WHEN t.parted THEN t.turn - 1 ELSE 0 END AS turn,
+        CASE WHEN t.parted THEN min(t.available_at) OVER (PARTITION BY t.queue, t.priority)
+            ELSE t.available_at END AS since
     FROM turned AS t WHERE t.turn <= t.room
-    ORDER BY t.priority, t.since, t.queue, t.turn LIMIT %(limit)s::int
+), picked AS MATERIALIZED (
+    SELECT t.id, row_number() OVER (ORDER BY t.priority, t.since, t.turn, t.id) AS place
+    FROM placed AS t
+    ORDER BY t.priority, t.since, t.turn, t.id LIMIT %(limit)s::int
 ), locked AS MATERIALIZED (
     SELECT l.id FROM backroom.live AS l
     WHERE l.id = ANY (ARRAY(SELECT p.id FROM picked AS p))
@@ -114,7 +119,7 @@ WITH RECURSIVE held AS MATERIALIZED (
     UPDATE backroom.live AS l
     SET state = 'running', attempt = greatest(l.attempt + 1, backroom.first_attempt()),
         starts = l.starts + 1, worker = %(worker)s, claimed_at = backroom.now_us(), started_at = coalesce(l.started_at, backroom.now_us()),
-        counted = CASE WHEN l.queue = ANY (ARRAY(SELECT h.name FROM held AS h)) THEN true END
+        counted = CASE WHEN l.queue = ANY (ARRAY(SELECT h.name FROM held AS h)) THEN true ELSE l.counted END
     WHERE l.id = ANY (ARRAY(SELECT k.id FROM locked AS k))
     RETURNING l.*
 ), spent AS (

@@ -34,6 +34,8 @@ WITH late AS MATERIALIZED (
         e.id, 'cancelled', e.attempt,
         json_build_object('kind', 'Cancelled', 'message', 'expired')::text, backroom.now_us()
     FROM ended AS e
+), forgotten AS (
+    DELETE FROM backroom.wait AS w WHERE w.run_id = ANY (ARRAY(SELECT e.id FROM ended AS e))
 ), woken AS (
     UPDATE backroom.live AS p
     SET state = 'ready', available_at = least(p.available_at, backroom.now_us())

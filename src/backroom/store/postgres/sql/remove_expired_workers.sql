@@ -1,1 +1,1 @@
-DELETE FROM backroom.worker WHERE lease_until < backroom.now_us()
+DELETE FROM backroom.worker WHERE lease_until <= backroom.now_us()

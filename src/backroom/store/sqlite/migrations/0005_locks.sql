@@ -30,7 +30,7 @@ CREATE TRIGGER backroom_lock_passes_on AFTER DELETE ON backroom_lock BEGIN
       AND turn = (SELECT min(k.turn) FROM backroom_lock AS k WHERE k.name = OLD.name);
     UPDATE backroom_live SET
         state = 'ready', available_at = min(available_at, (SELECT now_us FROM backroom_clock))
-    WHERE state = 'waiting' AND id = (
+    WHERE changes() = 1 AND state = 'waiting' AND id = (
         SELECT k.run_id FROM backroom_lock AS k JOIN backroom_wait AS w
             ON w.run_id = k.run_id AND w.address = k.address AND w.kind = 'lock'
         WHERE k.turn = (SELECT min(f.turn) FROM backroom_lock AS f WHERE f.name = OLD.name)
