@@ -21,7 +21,11 @@ from examples.expenses.flow import review
 from examples.expenses.people import approver_of
 from examples.expenses.tables import ClaimRow, ReceiptRow
 
-__all__ = ["AlreadyDecided", "Receipt", "decide", "new_row", "submit"]
+__all__ = ["AlreadyDecided", "Receipt", "SentBefore", "decide", "new_row", "submit"]
+
+
+# What a claimant writes into the form, beside the receipt.
+WRITTEN = ("claimant", "amount_cents", "currency", "spent_on", "category", "description")
 
 
 @dataclass(frozen=True)
@@ -35,14 +39,23 @@ class AlreadyDecided(Exception):
     """Somebody was faster, or it isn't up for a decision."""
 
 
+class SentBefore(Exception):
+    """This form was sent before, with other content; `number` is the claim that came of it."""
+
+    def __init__(self, number: str) -> None:
+        self.number = number
+        super().__init__(number)
+
+
 def submit(claim: Claim, receipt: Receipt | None, *, form_token: str) -> str:
     """Store a claim and start its run; the claim's number.
 
-    form_token  made with the form: sending the same form again gives the same claim
+    form_token  made with the form: sending the same form again gives the same claim; SentBefore if
+                it was changed in between
     """
     try:
         with writing() as session:
-            known = session.scalar(select(ClaimRow.number).where(ClaimRow.form_token == form_token))
+            known = _sent_before(session, claim, receipt, form_token)
             if known is not None:
                 return known
             row = new_row(claim, source="form", form_token=form_token)
@@ -64,10 +77,25 @@ def submit(claim: Claim, receipt: Receipt | None, *, form_token: str) -> str:
     except IntegrityError:
         # On PostgreSQL two clicks may both have looked before either wrote. One is there now.
         with writing() as session:
-            known = session.scalar(select(ClaimRow.number).where(ClaimRow.form_token == form_token))
+            known = _sent_before(session, claim, receipt, form_token)
             if known is None:
                 raise
             return known
+
+
+def _sent_before(
+    session: Session, claim: Claim, receipt: Receipt | None, form_token: str
+) -> str | None:
+    """The number of the claim that this form has made already."""
+    row = session.scalar(select(ClaimRow).where(ClaimRow.form_token == form_token))
+    if row is None:
+        return None
+    new = new_row(claim, source="form")
+    same = all(getattr(row, name) == getattr(new, name) for name in WRITTEN)
+    kept = session.scalar(select(ReceiptRow.content).where(ReceiptRow.claim_id == row.id))
+    if not same or kept != (None if receipt is None else receipt.content):
+        raise SentBefore(row.number)
+    return row.number
 
 
 def new_row(claim: Claim, *, source: str, form_token: str | None = None) -> ClaimRow:

@@ -134,6 +134,20 @@ def test_cancel_says_what_has_become_of_the_run(backroom: Terminal, client: Back
     assert "There is no run" in backroom("cancel", "nonsense").err
 
 
+def test_what_can_be_done_is_done_and_what_cannot_is_said(
+    backroom: Terminal, client: Backroom
+) -> None:
+    first, second = shop.ship.start("pen"), shop.ship.start("ink")
+    said = backroom("reschedule", first.id, "nosuch", second.id, "--delay", "1h")
+    assert (said.code, said.out.count("is due"), said.err.count("There is no run")) == (1, 2, 1)
+    said = backroom("cancel", first.id, "nosuch", second.id)
+    assert said.code == 1
+    assert said.out == f"{first.id} is cancelled.\n{second.id} is cancelled.\n"
+    assert said.err.startswith("Error: There is no run nosuch.")
+    said = backroom("retry", "nosuch", first.id)
+    assert (said.code, said.out) == (1, f"{first.id} is ready again.\n")
+
+
 def test_retry_takes_a_failed_run_up_again(backroom: Terminal, client: Backroom) -> None:
     with client.working():
         run = shop.pay.start(Decimal("2"))

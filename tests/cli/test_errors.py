@@ -13,6 +13,7 @@ import pytest
 from backroom import Backroom
 from backroom.app.settings import load
 from backroom.app.stores import make_store
+from backroom.records.errors import StoreDamaged
 from tests.cli.conftest import Said, Terminal
 
 # Even root is then bound to a file's mode: it drops the capability to pass over it.
@@ -49,10 +50,31 @@ def test_a_folder_that_is_missing(tmp_path: Path) -> None:
     fails(backroom("migrate"), "There is no folder", "nowhere")
 
 
+@pytest.mark.timeout(20)  # a damaged file isn't waited for
 def test_a_file_that_is_no_database(tmp_path: Path) -> None:
     path = tmp_path / "notes.txt"
     path.write_text("nothing of a database here, but long enough to look like one" * 20)
     fails(Terminal(str(path))("list"), "is no SQLite database")
+    with pytest.raises(StoreDamaged, match="restore a backup"):
+        Backroom(path, migrate="never").run("01a20e70-497f-7000-8093-98c6cb2f3a13").cancel().wait()
+
+
+def test_an_empty_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    fails(Terminal("")("list"), "The database's address is empty", "unset BACKROOM_DATABASE")
+
+
+def test_a_variable_that_is_no_setting_is_told_of_once(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("BACKROOM_GRAZE", "3")
+    monkeypatch.setenv("BACKROOM_XYZZYPLUGH", "3")
+    load()
+    load()
+    assert [r.getMessage() for r in caplog.records] == [
+        "BACKROOM_GRAZE is set but is no setting; the nearest one is BACKROOM_GRACE. Correct its "
+        "name, or unset it.",
+        "BACKROOM_XYZZYPLUGH is set but is no setting. Correct its name, or unset it.",
+    ]
 
 
 @pytest.mark.blank

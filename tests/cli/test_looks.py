@@ -43,6 +43,43 @@ def test_a_list_has_the_newest_first_and_a_remark(backroom: Terminal, runs: dict
     assert "waiting" in by_id[runs["asked"]]
 
 
+def test_a_remark_is_one_line_of_bounded_length_and_show_has_all_of_it(
+    backroom: Terminal, client: Backroom
+) -> None:
+    whole = "first line\nsecond line " + "and more " * 40
+    run = shop.ship.using(delay=3600).start("pen")
+    run.cancel(whole).wait()
+    remark = backroom("list").out.splitlines()[1].partition("Cancelled: ")[2]
+    assert remark.startswith("first line second line and more")
+    assert remark.endswith("…")
+    assert len(remark) < 120
+    assert whole.strip() in backroom("show", run.id).out
+    bare = shop.ship.using(delay=3600).start("ink")
+    bare.cancel().wait()
+    (line,) = [line for line in backroom("list").out.splitlines() if line.startswith(bare.id)]
+    assert line.endswith("  Cancelled")
+    assert "  Cancelled\n" in backroom("show", bare.id).out
+
+
+def test_show_says_of_a_second_attempt_whether_one_went_wrong(
+    backroom: Terminal, client: Backroom
+) -> None:
+    asked = shop.ask.start("why?")
+    with client.working():
+        eventually(lambda: asked.status().wait().state == "waiting")
+        asked.emit("answer", "because").wait()
+        asked.result().wait(20)
+        failed = shop.pay.start(Decimal("1.10"))
+        with pytest.raises(RunFailed):
+            failed.result().wait(20)
+        failed.retry().wait()
+        with pytest.raises(RunFailed):
+            failed.result().wait(20)
+    assert "  attempt   2, none ended badly" in backroom("show", asked.id).out
+    out = backroom("show", failed.id).out
+    assert re.search(r"^  attempt   \d+, 2 of which ended badly\b", out, re.M)
+
+
 def test_a_list_can_be_narrowed_and_paged(backroom: Terminal, runs: dict[str, str]) -> None:
     def ids(*options: str) -> list[str]:
         return [run["id"] for run in backroom("list", "--json", *options).json()]

@@ -207,6 +207,32 @@ def test_sending_the_same_form_twice_gives_one_claim(expenses: Expenses) -> None
     assert claim_count() == 1
 
 
+def test_a_form_sent_again_with_other_text_is_refused_and_says_so(expenses: Expenses) -> None:
+    token = "8b0f2b0c-6a2e-4a83-9d8e-0d6f7c1f2a12"
+    number = expenses.submit(token=token)
+    changes: list[dict[str, str]] = [{"description": "another thing"}, {"amount": "84.21"}]
+    for change in changes:
+        again = expenses.browser.post(
+            "/claims", data=GOOD | {"token": token} | change, files={"receipt": ("r.pdf", PDF)}
+        )
+        assert again.status_code == 409
+        assert f"is claim {number}. What you sent now was not stored" in again.text
+    bare = expenses.browser.post("/claims", data=GOOD | {"token": token})
+    assert bare.status_code == 409, "without the receipt it isn't the same either"
+    assert claim_count() == 1
+    assert expenses.submit(token=token) == number
+
+
+def test_a_cookie_that_names_nobody_acts_as_nobody(expenses: Expenses) -> None:
+    expenses.act_as("ana.kovac2")
+    sent = expenses.browser.post("/claims", data=GOOD, files={"receipt": ("r.pdf", PDF)})
+    assert sent.status_code == 403
+    assert "nobody here is called so" in sent.text
+    assert claim_count() == 0
+    expenses.browser.post("/acting", data={"person": "ana.kovac", "back": "/claims"})
+    assert expenses.browser.get("/claims").status_code == 200
+
+
 def test_a_double_click_gives_one_decision(expenses: Expenses) -> None:
     number = expenses.submit()
     expenses.reaches(number, "awaiting")
@@ -228,6 +254,8 @@ def test_of_two_different_decisions_the_first_stands(expenses: Expenses) -> None
         reject = both.submit(expenses.decide, number, "reject", "no")
     codes = sorted((approve.result().status_code, reject.result().status_code))
     assert codes == [303, 409]
+    slower = approve.result() if approve.result().status_code == 409 else reject.result()
+    assert "Mara Lindqvist was faster" in slower.text
     won = approve.result().status_code == 303
     expenses.reaches(number, "paid" if won else "rejected")
     assert booked() == ([8420] if won else [])
@@ -237,7 +265,10 @@ def test_a_decision_on_an_old_page_is_refused(expenses: Expenses) -> None:
     number = expenses.submit()
     expenses.reaches(number, "awaiting")
     expenses.act_as("mara.lindqvist")
-    assert expenses.decide(number, "approve", version=7).status_code == 409
+    old = expenses.decide(number, "approve", version=7)
+    assert old.status_code == 409
+    assert "Not up for a decision" in old.text
+    assert "The page was old, or came too early" in old.text
     for beyond in (0, 2**31, 10**30):
         assert expenses.decide(number, "approve", version=beyond).status_code == 422
     assert expenses.claim(number).row.state == "awaiting"

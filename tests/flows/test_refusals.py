@@ -68,6 +68,17 @@ def test_wrong_arguments(app: Backroom, call: Callable[[Any], object], says: str
             refused(fulfil)
 
 
+@pytest.mark.parametrize("arguments", [(True,), (1, True), (1, None, False)])
+def test_true_is_no_number(app: Backroom, arguments: tuple[Any, ...]) -> None:
+    @app.flow
+    async def count(n: int, ratio: float | None = None, most: int | float = 1) -> None: ...
+
+    with pytest.raises(InvalidInput, match=r"(n|ratio|most): (True|False) is no number"):
+        count.start(*arguments)
+    with pytest.raises(InvalidInput, match="is no number"):
+        count.spec.signature.decode('{"n": true}')
+
+
 class Preparing:
     """Prepares where the test starts."""
 

@@ -93,6 +93,21 @@ def test_first_refuses_an_event_that_none_of_its_waits_takes(app: Backroom) -> N
     assert "the event a doesn't fit int" in what
 
 
+def test_true_is_no_number(app: Backroom) -> None:
+    @app.flow
+    async def ask() -> int:
+        return await wait_for_event("n", int)
+
+    run = ask.start()
+    run.emit("n", True).wait()
+    run.emit("n", 2).wait()
+    with at_work(app):
+        assert result(run) == 2
+    assert refusals(app, run) == [
+        ("event n#1:refused", 1, "the event n doesn't fit int: True is no number")
+    ]
+
+
 def test_what_comes_behind_the_event_that_is_taken_is_left_to_the_next_wait(app: Backroom) -> None:
     @app.flow
     async def listen() -> tuple[int, str]:

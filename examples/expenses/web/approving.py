@@ -83,8 +83,11 @@ def _refuse_other_decision(number: str, decision: Decision) -> None:
     same = row.decided_by == decision.by and (row.state != "rejected") == decision.approved
     if same and row.reason == decision.comment:
         return
+    title, why = "Not up for a decision", "The page was old, or came too early."
+    if row.decided_by:
+        by = decider(row.decided_by)
+        title, why = "Decided already", f"{by[0].upper()}{by[1:]} was faster."
     raise Problem(
-        409, "Decided already",
-        f"Claim {number} is {line.label.lower()}: {decider(row.decided_by) or 'nobody'} was "
-        "faster, or the page was old. Nothing was changed by this click.",
+        409, title,
+        f"Claim {number} is {line.label.lower()}. {why} Nothing was changed by this click.",
     )  # fmt: skip

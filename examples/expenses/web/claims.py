@@ -100,7 +100,14 @@ def submit(
             problems["date"] = "is in the future"
     if claim is None or problems:
         return _form(request, given, problems)
-    number = submitting.submit(claim, kept, form_token=_token(token))
+    try:
+        number = submitting.submit(claim, kept, form_token=_token(token))
+    except submitting.SentBefore as before:
+        raise Problem(
+            409, "Sent before",
+            f"This form was sent before, with other content, and is claim {before.number}. What "
+            "you sent now was not stored. Open a new form to submit another claim.",
+        ) from before  # fmt: skip
     return back_to(f"/claims/{number}", said="submitted")
 
 

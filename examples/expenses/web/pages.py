@@ -47,7 +47,19 @@ def acting(request: Request) -> Person:
     return PEOPLE.get(request.cookies.get(COOKIE, "")) or claimants()[0]
 
 
-Acting = Annotated[Person, Depends(acting)]
+def known(request: Request) -> Person:
+    """The same for whoever does something: nobody acts as another by a wrong cookie."""
+    named = request.cookies.get(COOKIE, "")
+    if named and named not in PEOPLE:
+        raise Problem(
+            403, "Nobody of that name",
+            f"This browser's cookie says {named[:40]!r}, and nobody here is called so. Choose "
+            "above whom to act as.",
+        )  # fmt: skip
+    return acting(request)
+
+
+Acting = Annotated[Person, Depends(known)]
 
 
 def page(request: Request, template: str, /, *, status: int = 200, **context: Any) -> HTMLResponse:

@@ -7,9 +7,11 @@ pyproject.toml is looked for in the working directory and above it.
 
 from __future__ import annotations
 
+import logging
 import os
 import tomllib
 from collections.abc import Mapping
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -25,6 +27,9 @@ from pydantic_settings import (
 from backroom.records.errors import Refused
 
 __all__ = ["Settings", "load", "origins", "unknown_variables"]
+
+log = logging.getLogger("backroom")
+_told: set[str] = set()  # variables that were complained of in this process
 
 
 def _names(value: Any) -> Any:
@@ -118,6 +123,10 @@ class Settings(BaseSettings):
 
 def load(**given: Any) -> Settings:
     """The settings in force; `given` are arguments, None meaning not given."""
+    for name, said in unknown_variables().items():
+        if name not in _told:
+            _told.add(name)
+            log.warning("%s Correct its name, or unset it.", said)
     try:
         return Settings(**{name: value for name, value in given.items() if value is not None})
     except ValidationError as error:
@@ -149,10 +158,17 @@ def origins(given: Mapping[str, Any]) -> dict[str, str]:
     return found
 
 
-def unknown_variables() -> list[str]:
-    """BACKROOM_* variables of the environment that are no settings: misspelt, perhaps."""
+def unknown_variables() -> dict[str, str]:
+    """BACKROOM_* variables of the environment that are no settings: misspelt, perhaps. A sentence
+    about each."""
     known = {_variable(field.alias or name) for name, field in Settings.model_fields.items()}
-    return sorted(v for v in _variables() - known if not v.startswith("BACKROOM_TEST_"))
+    found = {}
+    for name in sorted(_variables() - known):
+        if not name.startswith("BACKROOM_TEST_"):
+            near = get_close_matches(name, known, 1, cutoff=0.8)
+            hint = f"; the nearest one is {near[0]}" if near else ""
+            found[name] = f"{name} is set but is no setting{hint}."
+    return found
 
 
 def _variable(public: str) -> str:

@@ -21,7 +21,12 @@ def make_store(settings: Settings, *, checkpoints: bool = True) -> Store:
         from backroom.store.sqlite.store import SqliteStore
 
         path = rest.removeprefix("/") if separator else address
-        if not path or path == ":memory:":
+        if not path:
+            raise Refused(
+                "The database's address is empty. Name a SQLite file or a postgresql:// address, "
+                "or unset BACKROOM_DATABASE to use ./backroom.db."
+            )
+        if path == ":memory:":
             raise Refused(
                 "A database in memory ends with its process and can't keep anything. Name a file."
             )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from backroom.cli.opening import database_options, impatient, opened
+from backroom.cli.opening import database_options, for_each, impatient, opened
 from backroom.cli.payloads import moment, parsed, seconds
 from backroom.records.states import FINAL, State
 
@@ -20,7 +20,8 @@ def cancel_command(
 ) -> None:
     """Cancel runs, and the children that belong to them."""
     with opened(database, app) as backroom:
-        for run_id in run_ids:
+
+        def cancel(run_id: str) -> None:
             state = impatient(backroom).run(run_id).cancel(reason).wait()
             if state is State.CANCELLED:
                 click.echo(f"{run_id} is cancelled.")
@@ -30,6 +31,8 @@ def cancel_command(
                 click.echo(f"{run_id} is being undone already, and waits for a person to retry it.")
             else:
                 click.echo(f"{run_id} is asked to stop.")
+
+        for_each(run_ids, cancel)
 
 
 @click.command("reschedule", short_help="Move runs to another time.")
@@ -46,12 +49,15 @@ def reschedule_command(
     if (after is None) == (moment_at is None):
         raise click.UsageError("Say when: either --delay or --at.")
     with opened(database, app) as backroom:
-        for run_id in run_ids:
+
+        def reschedule(run_id: str) -> None:
             run = impatient(backroom).run(run_id)
             run.reschedule(delay=after, at=moment_at).wait()
             due = run.status().wait().available_at
             when = "now" if due is None else due.isoformat(timespec="seconds")
             click.echo(f"{run_id} is due {when}.")
+
+        for_each(run_ids, reschedule)
 
 
 @click.command("emit", short_help="Put an event into a run's mailbox.")

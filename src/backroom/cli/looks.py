@@ -14,6 +14,7 @@ from backroom.cli.printing import (
     iso,
     print_json,
     print_table,
+    shortened,
     stored,
     styled,
     took,
@@ -27,6 +28,9 @@ from backroom.records.states import State
 from backroom.store.protocol import Reader
 
 __all__ = ["list_command", "show_command"]
+
+REMARK_COLUMNS = 120  # of a list; `show` and --json have all of it
+ACTS = ("retried", "rewound", "undone")  # what people did, and no attempt
 
 
 @click.command("list", short_help="List runs.")
@@ -79,10 +83,15 @@ def list_command(
         click.echo(f"Older ones: --before {runs[-1].id}", err=True)
 
 
+def told(text: str) -> str:
+    """A kept error, as its kind and its message, if it has any."""
+    error = read(text)
+    return f"{error['kind']}: {error['message']}" if error["message"] else str(error["kind"])
+
+
 def remark(run: RunRow, now: int) -> str:
     if run.error is not None and run.state is not State.SUCCEEDED:
-        error = read(run.error)
-        return " ".join(f"{error['kind']}: {error['message']}".split())
+        return shortened(one_line(told(run.error)), REMARK_COLUMNS)
     if run.status:
         percent = f"{run.progress:.0%} " if run.progress is not None else ""
         return percent + " ".join(run.status.split())
@@ -213,7 +222,7 @@ def print_seen(seen: Seen) -> None:
         ("key", run.key or ""),
         ("subject", run.subject or ""),
         ("queue", f"{run.queue}, priority {run.priority}"),
-        ("attempt", f"{run.attempt}" + (f", worker {run.worker}" if run.worker else "")),
+        ("attempt", attempt(seen) + (f", worker {run.worker}" if run.worker else "")),
         ("created", when(run.created_at, now)),
         ("due", when(run.available_at, now) if is_coming(run) else ""),
         ("started", when(run.started_at, now)),
@@ -267,6 +276,14 @@ def print_seen(seen: Seen) -> None:
         )  # fmt: skip
 
 
+def attempt(seen: Seen) -> str:
+    """Which one it is; a run that has waited is in its second and nothing is wrong with it."""
+    bad = sum(row.outcome not in ACTS for row in seen.attempts)
+    if seen.run.attempt < 2 or not seen.run.started_at:
+        return str(seen.run.attempt)
+    return f"{seen.run.attempt}, {f'{bad} of which ended badly' if bad else 'none ended badly'}"
+
+
 def section(title: str) -> None:
     click.secho(f"\n{title}", bold=True)
 
@@ -281,7 +298,7 @@ def payload(title: str, text: str | None) -> None:
 def print_error(title: str, text: str) -> None:
     error = read(text)
     section(title)
-    click.secho(f"  {error['kind']}: {error['message']}", fg="red")
+    click.secho(f"  {told(text)}", fg="red")
     for line in str(error["traceback"]).rstrip().splitlines():
         click.echo(f"  {line}")
 
@@ -290,8 +307,7 @@ def print_refused(step: StepRow, now: int) -> None:
     section(f"Events {step.name} that were refused, since they don't fit")
     came = "it came" if step.tries == 1 else f"the last one of {step.tries:,} came"
     click.echo(f"  {came} {ago(step.started_at, now)}: {compact(step.result)}")
-    error = read(step.error)
-    click.secho(f"  {error['kind']}: {error['message']}", fg="red")
+    click.secho(f"  {told(step.error or '')}", fg="red")
 
 
 def named(step: StepRow) -> str:
@@ -313,9 +329,8 @@ def compact(text: str | None) -> str:
 
 def step_row(step: StepRow) -> list[str]:
     length = took(max(0, step.finished_at - step.started_at)) if step.finished_at else "-"
-    error = read(step.error) if step.error is not None else None
-    told = compact(step.result) if error is None else f"{error['kind']}: {error['message']}"
-    return [step.address, step.kind, step.state, str(step.tries), length, one_line(told)]
+    what = compact(step.result) if step.error is None else told(step.error)
+    return [step.address, step.kind, step.state, str(step.tries), length, one_line(what)]
 
 
 def undo_row(undo: Undo) -> list[str]:
@@ -324,11 +339,10 @@ def undo_row(undo: Undo) -> list[str]:
 
 
 def attempt_row(attempt: AttemptRow, now: int) -> list[str]:
-    error = read(attempt.error) if attempt.error is not None else None
-    told = f"{error['kind']}: {error['message']}" if error else ""
+    what = told(attempt.error) if attempt.error is not None else ""
     length = took(max(0, attempt.ended_at - attempt.started_at)) if attempt.started_at else "-"
     return [str(attempt.attempt), attempt.outcome, ago(attempt.ended_at, now), length,
-            one_line(told)]  # fmt: skip
+            one_line(what)]  # fmt: skip
 
 
 def one_line(text: str) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import getpass
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
@@ -17,8 +17,17 @@ import click
 
 from backroom.app.backroom import Backroom
 from backroom.cli.loading import NotLoadable, load_app
+from backroom.records.errors import Refused
 
-__all__ = ["database_options", "impatient", "opened", "required_app", "shown", "user_name"]
+__all__ = [
+    "database_options",
+    "for_each",
+    "impatient",
+    "opened",
+    "required_app",
+    "shown",
+    "user_name",
+]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -46,6 +55,20 @@ def opened(database: str | None, app: str | None) -> Iterator[Backroom]:
         yield backroom
     finally:
         backroom.close()
+
+
+def for_each(run_ids: Sequence[str], act: Callable[[str], None]) -> None:
+    """Do it for each of these runs. One that refuses keeps the others from nothing: it is said
+    which, and the exit code is 1."""
+    refused = False
+    for run_id in run_ids:
+        try:
+            act(run_id)
+        except Refused as error:
+            refused = True
+            click.echo(f"Error: {error}", err=True)
+    if refused:
+        raise SystemExit(1)
 
 
 def impatient(backroom: Backroom) -> Backroom:

@@ -1,6 +1,6 @@
 """How things look in a terminal: aligned, coloured where that can be seen, whole where it can't.
 
-Without a terminal nothing is cut off, so that output can be searched and piped.
+Without a terminal nothing is cut to a width, so that output can be searched and piped.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import click
 from backroom.records.runs import FOREVER
 from backroom.records.states import State
 
-__all__ = ["ago", "iso", "print_json", "print_table", "stored", "styled", "took"]
+__all__ = ["ago", "iso", "print_json", "print_table", "shortened", "stored", "styled", "took"]
 
 COLOURS = {
     State.SUCCEEDED: "green", State.FAILED: "red", State.CANCELLED: "bright_black",

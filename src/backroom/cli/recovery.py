@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import click
 
-from backroom.cli.opening import database_options, impatient, opened, user_name
+from backroom.cli.opening import database_options, for_each, impatient, opened, user_name
 from backroom.cli.printing import print_json
 from backroom.flows.rewinding import Rewind
 
@@ -26,9 +26,12 @@ def retry_command(run_ids: tuple[str, ...], by: str, database: str | None, app: 
     goes on with that.
     """
     with opened(database, app) as backroom:
-        for run_id in run_ids:
+
+        def retry(run_id: str) -> None:
             impatient(backroom).run(run_id).retry(by=by or user_name()).wait()
             click.echo(f"{run_id} is ready again.")
+
+        for_each(run_ids, retry)
 
 
 @click.command("rewind", short_help="Do a run again from an earlier step on.")

@@ -62,8 +62,7 @@ def doctor_command(as_json: bool, strict: bool, database: str | None, app: str |
     """Look for what is wrong, and say what to do about it. Exit code 1 on errors."""
     settings = load(database=database)
     findings = [
-        ("warning", f"{name} is set but is no setting.", "Correct its name, or unset it.")
-        for name in unknown_variables()
+        ("warning", said, "Correct its name, or unset it.") for said in unknown_variables().values()
     ]
     target = app or settings.app
     backroom: Backroom | None = None

@@ -42,6 +42,7 @@ from backroom.records.errors import (
     Busy,
     OutcomeUnknown,
     SchemaError,
+    StoreDamaged,
     StoreError,
     StoreFull,
     StoreUnavailable,
@@ -247,7 +248,7 @@ class Lane:
             self._commit(session, batch)
         except (OutcomeUnknown, StoreUnavailable) as error:
             self._again(session, batch, error)
-        except (StoreFull, SchemaError) as error:
+        except (StoreFull, StoreDamaged, SchemaError) as error:
             _deliver(batch, [error] * len(batch))
         except Exception as error:
             if len(batch) == 1:

@@ -26,7 +26,8 @@ import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import is_dataclass
 from json.encoder import encode_basestring
-from typing import Any
+from types import UnionType
+from typing import Any, Union, get_args, get_origin
 
 from backroom.flows.exactness import difference, is_certain, is_loose
 from backroom.flows.tagged import (
@@ -54,6 +55,7 @@ _SCALARS: dict[type, Callable[[Any], str]] = {
 
 
 _NUMBERS = (int, float)
+UNIONS = (Union, UnionType)
 MORE_EXACTLY = "Annotate this part exactly (not Any, dict or list alone)."
 
 
@@ -64,8 +66,8 @@ class Codec:
     """
 
     __slots__ = (
-        "_adapter", "_hint", "_loose", "_models", "_none", "_owner", "_proof", "_scalar",
-        "_scalar_fields",
+        "_adapter", "_hint", "_loose", "_models", "_none", "_numbers", "_owner", "_proof",
+        "_scalar", "_scalar_fields",
     )  # fmt: skip
 
     def __init__(
@@ -78,6 +80,10 @@ class Codec:
         self._loose: bool | None = None
         self._proof: bool | None = None
         self._none: bool | None = None
+        self._numbers = (
+            {None} if fields is None and _is_number(hint)
+            else {name for name, kind in (fields or {}).items() if _is_number(kind)}
+        )  # fmt: skip
         self._scalar = hint if _is_scalar(hint) else None
         self._scalar_fields = (
             None
@@ -266,11 +272,14 @@ class Codec:
                     "Annotate the union of the classes that can occur.",
                 )
 
-    def decode(self, text: str) -> Any:
-        """The value again; InvalidInput if the text doesn't fit the type."""
+    def decode(self, text: str, *, strict: bool = False) -> Any:
+        """The value again; InvalidInput if the text doesn't fit the type. `strict`: it comes from
+        outside, so see `_refuse_truth`."""
         plain = decode_plain(text)
         if self._hint is Any or self._is_plain(plain):
             return plain
+        if strict:
+            self._refuse_truth(plain)
         try:
             return self.adapter.validate_python(plain, by_alias=True, by_name=True)
         except ValueError as error:
@@ -287,10 +296,23 @@ class Codec:
         be."""
         if self._hint is Any or self._is_plain(value):
             return value
+        self._refuse_truth(value)
         try:
             return self.adapter.validate_python(value)
         except ValueError as error:
             raise self._invalid(error) from error
+
+    def _refuse_truth(self, value: Any) -> None:
+        """True is 1 to Python and to pydantic, and a mistake to whoever is asked for a number. What
+        stands inside the author's models is up to them."""
+        for field in self._numbers:
+            part = value if field is None else value.get(field) if type(value) is dict else None
+            if type(part) is bool:
+                where = f"{field}: " if field else ""
+                raise InvalidInput(
+                    f"{self._owner} doesn't fit {_name(self._hint)}: {where}{part} is no number",
+                    "Pass what the annotation says, or correct it.",
+                )
 
     def _invalid(self, error: ValueError) -> InvalidInput:
         return InvalidInput(
@@ -305,6 +327,12 @@ class Codec:
 
 def _is_scalar(hint: Any) -> bool:
     return isinstance(hint, type) and hint in _SCALARS
+
+
+def _is_number(hint: Any) -> bool:
+    """Whether it is annotated as a number, or as one or None."""
+    kinds = set(get_args(hint)) - {type(None)} if get_origin(hint) in UNIONS else {hint}
+    return bool(kinds) and kinds <= {int, float}
 
 
 def _is_simple(scalar: Any) -> bool:

@@ -114,7 +114,7 @@ class Signature:
         """The arguments again, by name."""
         if text == "{}" and not self._required:
             return {}
-        decoded: dict[str, Any] = self.input.decode(text)
+        decoded: dict[str, Any] = self.input.decode(text, strict=True)
         return decoded
 
     def _explain(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:

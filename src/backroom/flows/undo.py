@@ -178,7 +178,7 @@ async def _undo(context: RunContext, row: StepRow) -> str | None:
     done = context.kept.get(step)
     outcome = None
     try:
-        given = spec.signature.decode(json.loads(row.result or "{}")["input"])
+        given = spec.signature.input.decode(json.loads(row.result or "{}")["input"])
         arguments = [
             given[name] if name in given else _default(parameter)
             for name, parameter in spec.signature.parameters.items()

@@ -213,7 +213,7 @@ class EventWait(Wait[T]):
 
     def _misfit(self, payload: str) -> str | None:
         try:
-            self._codec.decode(payload)
+            self._codec.decode(payload, strict=True)
         except InvalidInput as error:
             return error.what
         except Exception as error:  # an author's validator may raise anything

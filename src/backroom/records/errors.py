@@ -15,6 +15,7 @@
     │   └── Busy                 the intake is full; nothing was stored, try again
     ├── StoreError               the database said no, or said nothing
     │   ├── StoreUnavailable     missing, unreachable, read-only
+    │   ├── StoreDamaged         the file is no database, or a damaged one
     │   ├── StoreFull            the disk (or quota) is full
     │   ├── Contended            somebody else's lock was in the way for too long
     │   ├── SchemaError          not migrated, or newer than this program
@@ -65,6 +66,7 @@ __all__ = [
     "RunNotFound",
     "SchemaError",
     "StepFailed",
+    "StoreDamaged",
     "StoreError",
     "StoreFull",
     "StoreUnavailable",
@@ -197,6 +199,10 @@ class StoreError(BackroomError):
 
 class StoreUnavailable(StoreError):
     """The database is missing, unreachable, read-only, or not to be opened."""
+
+
+class StoreDamaged(StoreError):
+    """What should be the database is none, or is damaged. Asking it again won't help."""
 
 
 class StoreFull(StoreError):

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from backroom.records.errors import SchemaError, StoreFull, StoreUnavailable
+from backroom.records.errors import SchemaError, StoreDamaged, StoreFull, StoreUnavailable
 from backroom.records.runs import NewRun
 from backroom.store.sqlite import SqliteStore
 from backroom.store.verbs import Rescue, Start
@@ -54,9 +54,9 @@ def test_a_file_that_is_no_database_is_left_as_it_is(tmp_path: Path) -> None:
     path = tmp_path / "letter.txt"
     path.write_text("Dear database, " * 100)
     store = SqliteStore(path)
-    with pytest.raises(StoreUnavailable, match="no SQLite database"):
+    with pytest.raises(StoreDamaged, match="no SQLite database"):
         store.migrate()
-    with pytest.raises(StoreUnavailable, match="no SQLite database"):
+    with pytest.raises(StoreDamaged, match="no SQLite database"):
         store.session().apply([START])
     assert path.read_text() == "Dear database, " * 100
 

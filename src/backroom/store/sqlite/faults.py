@@ -9,7 +9,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from backroom.records.errors import SchemaError, StoreError, StoreFull, StoreUnavailable
+from backroom.records.errors import (
+    SchemaError,
+    StoreDamaged,
+    StoreError,
+    StoreFull,
+    StoreUnavailable,
+)
 
 __all__ = ["as_store_error", "mapped", "not_migrated"]
 
@@ -34,7 +40,7 @@ def as_store_error(error: sqlite3.Error, path: Path) -> StoreError:
         case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
             return StoreUnavailable(busy(error, path))
         case sqlite3.SQLITE_NOTADB | sqlite3.SQLITE_CORRUPT:
-            return StoreUnavailable(
+            return StoreDamaged(
                 f"{path} is no SQLite database, or a damaged one ({error}). Correct the path; "
                 "if the file should be a database, move it aside and restore a backup."
             )
