@@ -66,6 +66,7 @@ def start_run(t: Tables, run: NewRun) -> Started | Busy:
         "subject": run.subject,
         "erased_at": None,
         "partition": run.partition,
+        "started_by": None,
     }
     put_live(
         t,
@@ -122,6 +123,7 @@ def put_live(t: Tables, run: Row, state: str, at: int, **given: object) -> None:
         "partition": run["partition"],
         "counted": None,
         "tied": None,
+        "of_row": None,
     } | given
 
 
