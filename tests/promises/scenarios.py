@@ -36,6 +36,7 @@ __all__ = ["SCENARIOS", "Scenario"]
 
 SOON = Retry(attempts=3, delay_seconds=0.001)
 MOMENT = 0.001  # seconds: long enough to park
+DAY = 86_400.0
 
 
 @dataclass(frozen=True)
@@ -879,5 +880,119 @@ def a_detached_child_outlives_a_cancel(app: Backroom, hand: Hand) -> Callable[[S
         other: Run[str] = app.run(child.id)
         other.emit("word", "alone").wait()
         return [how, site.end(other)]
+
+    return play
+
+
+@step(process=True)
+def doubled(n: int) -> int:
+    """In a process of its own, so it must be found by its name."""
+    return 2 * n
+
+
+@scenario(sees=("succeeded", "[1,2]"), runs=1)
+def a_step_in_a_process_of_its_own(app: Backroom, hand: Hand) -> Callable[[Site], object]:
+    @step
+    async def work() -> int:
+        hand.works()
+        return 1
+
+    @app.flow
+    async def job() -> list[int]:
+        one = await work()
+        return [one, await asyncio.to_thread(doubled, one)]
+
+    return lambda site: site.end(job.start())
+
+
+@scenario(sees=[("succeeded", "7"), [7]], runs=1)
+def a_step_with_its_own_transaction(app: Backroom, hand: Hand) -> Callable[[Site], object]:
+    @step(transaction=True)
+    def book(connection: Any, n: int) -> int:
+        hand.works()
+        connection.execute(f"INSERT INTO booked VALUES ({int(n)})")
+        return n
+
+    @app.flow
+    def job() -> int:
+        return book(7)
+
+    def play(site: Site) -> object:
+        with closing(connected(site.database)) as connection:
+            connection.execute("CREATE TABLE booked (n int)")
+            end = site.end(job.start())
+            return [end, [n for (n,) in connection.execute("SELECT n FROM booked").fetchall()]]
+
+    return play
+
+
+def connected(database: str) -> Any:
+    """A connection of the application's own, each of whose statements is committed."""
+    if "://" in database:
+        return psycopg.connect(database, autocommit=True)
+    return sqlite3.connect(database, isolation_level=None)
+
+
+@scenario(sees=[("cancelled", None), ("succeeded", "1")], runs=2)
+def a_run_that_expires(app: Backroom, hand: Hand) -> Callable[[Site], object]:
+    job = one_step(app, hand)
+
+    @app.flow(queue="slow", expires=1)
+    async def brief() -> None:
+        raise AssertionError("it should have expired")
+
+    def play(site: Site) -> object:
+        app.pause("slow").wait()
+        run = brief.start()
+        other = job.start()
+        return [site.end(run), site.end(other)]
+
+    return play
+
+
+@scenario(sees=[("succeeded", "1"), True, ("succeeded", "1")], runs=1)
+def old_runs_are_removed(app: Backroom, hand: Hand) -> Callable[[Site], object]:
+    job = one_step(app, hand)
+
+    def play(site: Site) -> object:
+        run = job.start()
+        end = site.end(run)
+        site.cluster.move_clock(3 * DAY)
+        young = job.start()
+        app.prune(older_than=DAY).wait()
+        return [end, site.reader.run(run.id) is None, site.end(young)]
+
+    return play
+
+
+@scenario(sees=("succeeded", "1"), runs=2)
+def a_start_whose_await_was_forgotten(app: Backroom, hand: Hand) -> Callable[[Site], object]:
+    other = one_step(app, hand)
+
+    @app.flow
+    async def job_that_forgets() -> int:
+        other.start()
+        return 1
+
+    return lambda site: site.end(job_that_forgets.start())
+
+
+@scenario(sees=[("succeeded", "0"), ("succeeded", "1"), ("succeeded", "2")], runs=3)
+def an_operators_limit(app: Backroom, hand: Hand) -> Callable[[Site], object]:
+    @step
+    async def work(n: int) -> int:
+        hand.works()
+        return n
+
+    @app.flow
+    async def job(n: int) -> int:
+        return await work(n)
+
+    def play(site: Site) -> object:
+        app.limit("default", concurrency=1, by="ann").wait()
+        runs = [job.start(n) for n in range(3)]
+        ends = [site.end(run) for run in runs]
+        app.as_declared("default").wait()
+        return ends
 
     return play

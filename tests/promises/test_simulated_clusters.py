@@ -21,7 +21,7 @@ from pathlib import Path
 
 import pytest
 
-from backroom.engine.worker import Worker
+from backroom.engine.claiming import Claiming
 from backroom.store.sqlite import claims
 from backroom.store.verbs import Fenced, SaveStep, Verb
 from backroom.testing import cluster, faults
@@ -146,7 +146,7 @@ def test_a_worker_that_only_looks_behind_its_cursor_is_found_out(
     files: Files, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What comes in late with an earlier time it never sees."""
-    monkeypatch.setattr(Worker, "_floors_now", lambda self: dict(self._floors))
+    monkeypatch.setattr(Claiming, "_floors_now", lambda self: dict(self._floors))
     assert "stuck" in found_by("a-start-before-the-cursor", files)
 
 
