@@ -76,6 +76,19 @@ async def child(n: int) -> str:
     return "child"
 """
 
+BESIDE = """
+
+async def by_post() -> str:
+    sent = await pack("letter")
+    await wait_for_event("go")
+    return sent
+
+@app.flow(otherwise=by_post)
+async def deliver() -> str:
+    await pack("parcel")
+    raise Rollback("no bike")
+"""
+
 numbers = count()
 
 
@@ -85,7 +98,7 @@ class House:
     def __init__(self, database: str, folder: Path, backroom: Terminal) -> None:
         self.folder = folder
         self.backroom = backroom
-        self.old, self.name = self.program(OLD)
+        self.old, self.name = self.program(OLD + BESIDE)
         self.old.override(database=database)
 
     def program(self, text: str) -> tuple[Backroom, str]:
@@ -102,8 +115,8 @@ class House:
 
     def check(self, change: Callable[[str], str], *options: str) -> Said:
         """What is said of a new program; no step of it is called."""
-        text = change(OLD)
-        assert text != OLD or not options or change is unchanged
+        text = change(OLD + BESIDE)
+        assert text != OLD + BESIDE or not options or change is unchanged
         _app, name = self.program(text)
         said = self.backroom("check", "--app", f"{name}:app", *options)
         assert not (self.folder / f"{name}.done").exists() or "parent" in self.did(name)
@@ -159,6 +172,22 @@ def test_a_changed_argument_is_a_mismatch_at_its_address(house: House) -> None:
             }
         ],
     }  # fmt: skip
+
+
+def test_a_run_on_its_alternative_path_is_checked_there(house: House) -> None:
+    run = house.waits("deliver")
+    assert house.check(unchanged).code == 0
+    assert house.check(swapped('pack("parcel")', 'pack("box")')).code == 0  # it came by that before
+
+    said = house.check(swapped('pack("letter")', 'pack("card")'), "--json")
+    assert said.code == 1
+    (finding,) = json_of(said)["findings"]
+    assert (finding["run"], finding["kind"]) == (run.id, "mismatch")
+    assert finding["address"] == "otherwise/pack#1"
+
+    said = house.check(swapped('sent = await pack("letter")', 'sent = "by hand"'), "--json")
+    (finding,) = json_of(said)["findings"]
+    assert (finding["kind"], finding["address"]) == ("unreached", "otherwise/pack#1")
 
 
 def test_a_person_reads_where_and_what_to_do(house: House) -> None:

@@ -15,7 +15,8 @@ When every branch has stopped the replay is over. What it has come by fits. Thre
                 would be done again; or one was put in before, which is fine
     fails       the flow's own code raises what it didn't raise before
 
-The flow's own code, between its steps, does run, as at every replay.
+The flow's own code, between its steps, does run, as at every replay. Of a run whose alternative has
+begun that is the alternative's; the flow itself isn't called any more.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ from backroom.flows.context import Blocked, RunContext
 from backroom.flows.failures import as_json, read
 from backroom.flows.performer import FlowPerformance, Performer
 from backroom.flows.rewinding import REFUSED
-from backroom.flows.undo import MARK
+from backroom.flows.undo import ALTERNATIVE, MARK
 from backroom.records.errors import UnknownFlow
 from backroom.records.outcome import Failed, NeedsAttention, Outcome
 from backroom.records.runs import Claimed, RunRow, Started, served_as
@@ -58,6 +59,7 @@ PASSED_OVER = {
     "lock",
     REFUSED,
 }  # kept on the way; nothing is done by it
+ENDED = {"failed", "cancelled"}  # how a flow, or its alternative, has ended
 EXPECTED = {"StepFailed", "RunFailed", "RunCancelled", "Rollback"}  # ends that a flow may come to
 
 
@@ -93,8 +95,8 @@ def check_run(
     if performer.spec(served) is None:
         return Finding("mismatch", "the flow", str(UnknownFlow(served, performer.flows())))
     claimed = as_claimed(reader, row)
-    if claimed.cancel_reason is not None or any(step.address == MARK for step in claimed.steps):
-        return None  # it only goes backwards: the flow itself isn't called any more
+    if goes_backwards(claimed):
+        return None  # its code isn't called any more
     replay = Replay(performer, office, claimed)
     thread = threading.Thread(target=replay.run, name="backroom-check", daemon=True)
     thread.start()
@@ -104,6 +106,13 @@ def check_run(
             "unfinished", "", f"The flow's own code took longer than {seconds:g} s; see --seconds."
         )
     return replay.finding()
+
+
+def goes_backwards(claimed: Claimed) -> bool:
+    """Whether it is only undone from now on. An alternative that has begun, and hasn't ended, goes
+    forward."""
+    marks = {step.address: step.name for step in claimed.steps if step.kind == "rollback"}
+    return claimed.cancel_reason is not None or marks.get(ALTERNATIVE, marks.get(MARK)) in ENDED
 
 
 def as_claimed(reader: Reader, row: RunRow) -> Claimed:
@@ -185,10 +194,12 @@ class Replay:
         """What is kept and hasn't been asked for. Of walks in chunks only undos still ask for what
         lies behind their cursors."""
         undone = {s.address.removeprefix("undo ") for s in self._claimed.steps if s.kind == "undo"}
+        alternative = any(step.address == ALTERNATIVE for step in self._claimed.steps)
         return [
             step.address
             for step in self._claimed.steps
-            if step.kind not in ("undo", "rollback", REFUSED)
+            if (step.address.startswith(f"{ALTERNATIVE}/") or not alternative)
+            and step.kind not in ("undo", "rollback", REFUSED)
             and not step.address.startswith("undo ")
             and step.address not in self._desk.came_by
             and not (step.address in undone and "chunks#" in step.address)
