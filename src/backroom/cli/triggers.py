@@ -155,8 +155,9 @@ def remove_command(
                 raise Refused(f"No trigger {name!r} is installed. See: backroom triggers status")
             if row.pending and not discard and not dry_run:
                 raise Refused(
-                    f"{row.pending} changes of {name} aren't runs yet and would be lost. Let a "
-                    "worker take them up first, or say --discard."
+                    f"{changes(row.pending)} of {name} would be lost that "
+                    f"{'is no run' if row.pending == 1 else 'are no runs'} yet. "
+                    "Let a worker take them up first, or say --discard."
                 )
             plan = backroom.office.store.remove_trigger(name, dry_run=dry_run)
             if dry_run:
@@ -239,17 +240,22 @@ def reasons_of(name: str, row: TriggerRow | None, differs: str | None, *, alive:
     if differs:
         reasons.append(f"It is not as declared: {differs}. Run: backroom triggers install")
     if row.pending and not alive:
-        reasons.append(f"{row.pending} changes wait, but no worker is alive. Start one.")
+        wait = "waits" if row.pending == 1 else "wait"
+        reasons.append(f"{changes(row.pending)} {wait}, but no worker is alive. Start one.")
     return reasons
 
 
 def in_words(firing: FiringRow) -> str:
-    what = "1 change" if firing.count == 1 else f"{firing.count} changes"
+    what = changes(firing.count)
     if firing.outcome == "own":
         return f"{what} by run {firing.cause_id} of the flow itself ({firing.path})"
     return (
         f"{what} at the end of a chain that is too long ({firing.path}), by run {firing.cause_id}"
     )
+
+
+def changes(number: int) -> str:
+    return "1 change" if number == 1 else f"{number:,} changes"
 
 
 def plainly(firing: FiringRow) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from backroom.cli.loading import load_app
 from backroom.cli.opening import database_options, opened, shown
 from backroom.cli.printing import print_json, print_table, took
 from backroom.engine.world import World
-from backroom.records.errors import BackroomError
+from backroom.records.errors import BackroomError, Refused
 from backroom.records.runs import RunRow, served_as
 from backroom.records.states import FINAL, State
 from backroom.store.protocol import Reader, Store
@@ -148,6 +148,7 @@ def look_at_work(store: Store, backroom: Backroom | None) -> list[Finding]:
             *about_service(reader),
             *about_aside(reader),
             *about_queues(reader),
+            *about_triggers(store, reader, backroom),
             *(about_flows(reader, backroom) if backroom is not None else ()),
         ]
     finally:
@@ -167,6 +168,33 @@ def about_clock(reader: Reader) -> Iterator[Finding]:
         f"{'ahead of' if off > 0 else 'behind'} this machine's.",
         "Set both by a time server. What is due is decided by the database's clock alone.",
     )
+
+
+def about_triggers(store: Store, reader: Reader, backroom: Backroom | None) -> Iterator[Finding]:
+    """Triggers on tables: whether the tables have them as declared, and whether changes wait."""
+    now = reader.now()
+    rows = {row.name: row for row in reader.triggers()}
+    declared = backroom.row_triggers if backroom is not None else ()
+    for trigger in declared:
+        try:
+            (plan,) = store.plan_triggers([trigger])
+            found = ", ".join(plan.found)
+        except Refused as error:
+            found = str(error)
+        if found:
+            what = f"The trigger {trigger.name} is not as declared: {found.rstrip('.')}."
+            yield ("error", what, "Run `backroom triggers install`.")
+    if backroom is not None:
+        for name in sorted(rows.keys() - {trigger.name for trigger in declared}):
+            what = f"The trigger {name} is installed and not declared."
+            yield ("warning", what, f"Run `backroom triggers remove {name}`.")
+    for name, row in rows.items():
+        late = row.oldest_at is not None and now - row.oldest_at > LATE_US
+        if late and row.paused_at is None:
+            what = f"{counted(row.pending, 'change')} of the trigger {name}, not runs yet for long."
+            yield ("warning", what, "Start a worker whose application declares it.")
+    if rows:
+        yield ("ok", f"{counted(len(rows), 'trigger')} on tables: {', '.join(rows)}.", "")
 
 
 def about_service(reader: Reader) -> Iterator[Finding]:
