@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from backroom.records.states import State
     from backroom.rules.breakers import Breaker
     from backroom.rules.retry import Retry
+    from backroom.schedules.calendars import cron, every, once, rrule
     from backroom.triggers.changes import Change
 
 __version__ = "0.1.0.dev0"
@@ -55,13 +56,17 @@ __all__ = [
     "State",
     "Status",
     "chunks",
+    "cron",
     "current_run",
     "errors",
+    "every",
     "first",
     "gather",
     "lock",
+    "once",
     "pages",
     "progress",
+    "rrule",
     "session_on",
     "sleep",
     "step",
@@ -80,12 +85,16 @@ _HOMES = {
     "State": "backroom.records.states",
     "Status": "backroom.flows.handles",
     "chunks": "backroom.flows.chunks",
+    "cron": "backroom.schedules.calendars",
     "current_run": "backroom.flows.current",
+    "every": "backroom.schedules.calendars",
     "first": "backroom.flows.waits",
     "gather": "backroom.flows.gathering",
     "lock": "backroom.flows.locks",
+    "once": "backroom.schedules.calendars",
     "pages": "backroom.flows.chunks",
     "progress": "backroom.flows.current",
+    "rrule": "backroom.schedules.calendars",
     "session_on": "backroom.flows.orm",
     "sleep": "backroom.flows.waits",
     "step": "backroom.flows.steps",

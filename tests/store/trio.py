@@ -226,7 +226,7 @@ def looks(tables: Any, chance: random.Random) -> Iterator[Callable[[Reader], obj
     yield lambda reader: reader.ended(ids)
     yield lambda reader: reader.workers()
     yield lambda reader: reader.queues()
-    yield lambda reader: reader.expired()
+    yield lambda reader: reader.chores(()).expired
     yield lambda reader: reader.locks()
     yield lambda reader: reader.breakers()
     yield lambda reader: reader.audit(100)

@@ -6,10 +6,10 @@ import asyncio
 import inspect
 import os
 import threading
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Mapping
 from concurrent.futures import Executor
 from contextlib import asynccontextmanager, contextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
@@ -50,8 +50,21 @@ from backroom.records.queues import Pruned, QueueRow, QueueRules
 from backroom.records.runs import BreakerRow, HeldLock, served_as
 from backroom.records.triggers import Plan, RowTrigger
 from backroom.rules.retry import NO_RETRY, Retry
+from backroom.schedules.access import Schedules
+from backroom.schedules.calendars import Calendar
+from backroom.schedules.declared import Declared, options_from
+from backroom.schedules.planning import Missed, Overlap
+from backroom.schedules.scheduler import Scheduler
 from backroom.store.protocol import Store
-from backroom.store.verbs import AsDeclared, CloseBreaker, Declare, Pause, Resume
+from backroom.store.verbs import (
+    AsDeclared,
+    CloseBreaker,
+    Declare,
+    Pause,
+    Resume,
+    RetireSchedules,
+    Verb,
+)
 
 if TYPE_CHECKING:
     from backroom.app.settings import Settings
@@ -61,6 +74,7 @@ __all__ = ["Backroom"]
 P = ParamSpec("P")
 R = TypeVar("R")
 F = TypeVar("F")
+S = TypeVar("S", bound=AsyncFlow[..., Any] | Flow[..., Any])
 
 
 class Backroom:
@@ -88,6 +102,8 @@ class Backroom:
         self._queues: dict[str, QueueRules] = {}
         self._row_triggers: dict[str, RowTrigger] = {}
         self._starter = Starter(lambda: self.office, self._world, self._queues)
+        self._schedules: dict[str, Declared] = {}
+        self.schedules = Schedules(lambda: self.office, self._specs)
 
     # --- flows
 
@@ -229,6 +245,63 @@ class Backroom:
                     "@app.flow(name=...); or another version: @app.flow(version=...)."
                 )
             self._specs[served] = spec
+
+    # --- schedules
+
+    def schedule(
+        self,
+        calendar: Calendar,
+        /,
+        *,
+        name: str | None = None,
+        input: Mapping[str, Any] | None = None,
+        slot: str | None = None,
+        missed: Missed = "once",
+        catch_up: int = 100,
+        late: float | timedelta = 60,
+        overlap: Overlap = "queue",
+        jitter: float | timedelta = 0,
+        begin: datetime | None = None,
+        end: datetime | None = None,
+    ) -> Callable[[S], S]:
+        """Start a flow by a calendar: above `@app.flow`, or `app.schedule(...)(flow)`.
+
+        calendar  `cron("30 2 * * *", "Europe/Berlin")`, `every(minutes=15)`, `rrule(...)`, or
+                  `once(at)`
+        name      of the schedule; default: the flow's. A flow may have several
+        input     the flow's arguments by name
+        slot      the parameter that gets the time for which a run was started, a datetime or date
+        missed    what becomes of slots for which no worker was there: "once" starts the last one,
+                  "skip" none that is later than `late` seconds, "all" each, the newest `catch_up`
+        overlap   if the last run hasn't ended: "queue" begins after it, "skip" starts none,
+                  "cancel" cancels the last one, "together" doesn't care
+        jitter    spread: a slot starts up to so many seconds later, always the same for each slot
+        begin, end   no slots before the one and after the other
+
+        The workers start the runs, each slot once however many they are. Declared when the database
+        is opened; a schedule that isn't declared any more is retired then.
+        """
+        options = options_from(
+            missed=missed, catch_up=catch_up, late=late, overlap=overlap, jitter=jitter,
+            begin=begin, end=end, slot=slot,
+        )  # fmt: skip
+
+        def declare(flow: S) -> S:
+            declared = Declared(
+                check_name(name or flow.spec.name, "schedule"), flow.spec, calendar, options,
+                dict(input or {}),
+            )  # fmt: skip
+            if declared.name in self._schedules:
+                raise Refused(
+                    f"Two schedules are called {declared.name!r}. Give one of them another name: "
+                    "@app.schedule(..., name=...)."
+                )
+            self._schedules[declared.name] = declared
+            if self._office is not None and self._office_pid == os.getpid():
+                self._starter.ask(declared.verb())
+            return flow
+
+        return declare
 
     @property
     def flows(self) -> dict[str, FlowSpec]:
@@ -565,18 +638,26 @@ class Backroom:
                 store.migrate()
             else:
                 store.check_schema()
-            self.declare_queues(store)
+            self.declare(store)
         except BaseException:
             store.close()
             raise
         return Office(store, self._world, doorbells=self.settings.doorbells)
 
-    def declare_queues(self, store: Store) -> None:
-        """Put the rules of the queues that are declared here in force."""
-        if self._queues:
+    def declare(self, store: Store) -> None:
+        """Put the rules of the queues that are declared here in force, and the schedules; one that
+        isn't declared any more is retired, if its flow is ours."""
+        verbs: list[Verb] = [Declare(rules) for rules in self._queues.values()]
+        if self._specs:
+            ours = tuple(
+                {name for spec in self._specs.values() for name in (spec.name, *spec.aliases)}
+            )
+            verbs.append(RetireSchedules(ours, tuple(self._schedules)))
+        verbs += [declared.verb() for declared in self._schedules.values()]
+        if verbs:
             session = store.session()
             try:
-                session.apply([Declare(rules) for rules in self._queues.values()])
+                session.apply(verbs)
             finally:
                 session.close()
 
@@ -602,7 +683,8 @@ class Backroom:
             "poll": settings.poll, "grace": settings.grace, "doorbells": settings.doorbells,
             "keep": settings.keep_days * 86_400,
         }  # fmt: skip
-        return Worker(self.office, self.performer(), WorkerSettings(**(given | changes)))
+        scheduler = Scheduler(self._specs, self._queues, self._world)
+        return Worker(self.office, self.performer(), WorkerSettings(**(given | changes)), scheduler)
 
     def performer(self, make: Callable[[], Executor] | None = None) -> Performer:
         """What performs runs of this application's flows. `make`: another executor instead of all

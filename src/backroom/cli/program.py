@@ -24,6 +24,7 @@ COMMANDS = {
     "pause": "backroom.cli.queues",
     "resume": "backroom.cli.queues",
     "limit": "backroom.cli.queues",
+    "schedules": "backroom.cli.schedules",
     "locks": "backroom.cli.holding",
     "breakers": "backroom.cli.breaking",
     "triggers": "backroom.cli.triggers",

@@ -3,7 +3,6 @@
     heed cancels       see who of ours is asked to stop
     rescue             release the runs of dead workers
     look for suspects  see whether runs wait that nobody may perform beside others
-    expire             end runs that haven't begun in time
     prune              remove runs that ended long ago
 
 Anybody may do all but the first, for everybody's runs, and it takes nothing to find none. A
@@ -25,7 +24,7 @@ from backroom.records import limits
 from backroom.records.errors import StoreError
 from backroom.records.outcome import Cancelled
 from backroom.records.queues import Pruned
-from backroom.store.verbs import Expire, Prune, Rescue
+from backroom.store.verbs import Prune, Rescue
 
 __all__ = ["Duties"]
 
@@ -34,7 +33,6 @@ log = logging.getLogger("backroom.worker")
 CANCELS_SECONDS = 0.25  # between two looks for cancels while runs are performed
 SUSPECTS_SECONDS = 1.0  # between two looks for suspects
 SUSPECTS = 100  # how many are told of; no supervisor has so many processes for them
-EXPIRY_SECONDS = 1.0  # between two looks for runs that have expired
 PRUNE_SECONDS = 600.0  # between two walks through the runs that ended long ago
 BITE = 100  # runs that are looked at, and removed if old enough, in one transaction
 BITE_SECONDS = 0.25  # between two bites of a walk
@@ -102,16 +100,6 @@ class Duties:
             if found:
                 self._found(found)
             await asyncio.sleep(min(self._seat.term.pause_seconds, SUSPECTS_SECONDS))
-
-    async def expire(self) -> None:
-        """Of whatever queue. A look first, since a look locks nothing."""
-        while True:
-            with contextlib.suppress(StoreError):
-                if await asyncio.wrap_future(self._office.read(lambda reader: reader.expired())):
-                    await self._office.main.submit(Expire(limits.SWEEP_RUNS))
-                    self._ring()  # perhaps a run waits for one of them
-                    continue
-            await asyncio.sleep(EXPIRY_SECONDS)
 
     async def prune(self) -> None:
         """In small bites and on the lane that no checkpoint waits for. Every worker does, each at

@@ -2,7 +2,8 @@
 
 The engine moves runs; a handler knows what a run does. This file is all that the engine knows of
 user code, and all that a handler knows of the engine. `flows/performer.py` implements `Handler`,
-`engine/attempt.py` implements `Desk`, and `app` plugs the two together.
+`engine/attempt.py` implements `Desk`, and `app` plugs the two together. `Clockwork` is the same for
+schedules: a worker knows when to ask, and nothing of calendars.
 """
 
 from __future__ import annotations
@@ -15,11 +16,12 @@ from typing import Any, Protocol, TypeVar
 from backroom.engine.world import World
 from backroom.records.outcome import Outcome
 from backroom.records.runs import Claimed, Mail, RunRow
+from backroom.records.schedules import DueSchedule
 from backroom.store.limit import Limit
 from backroom.store.protocol import Reader
 from backroom.store.verbs import SaveStep, Verb
 
-__all__ = ["Desk", "Handler", "Performance"]
+__all__ = ["Clockwork", "Desk", "Handler", "Performance"]
 
 T = TypeVar("T")
 
@@ -115,4 +117,17 @@ class Handler(Protocol):
 
     def close(self) -> None:
         """The worker has stopped: let go of what its performances had in common. May block."""
+        ...
+
+
+class Clockwork(Protocol):
+    """What knows when schedules are due and what their runs look like; `schedules/scheduler.py`."""
+
+    def flows(self) -> tuple[str, ...]:
+        """The flows whose schedules it can decide about."""
+        ...
+
+    def decide(self, due: Sequence[DueSchedule], now: int) -> list[list[Verb]]:
+        """What to do about schedules that are due: for each the verbs of one transaction. In
+        the reading thread."""
         ...

@@ -52,8 +52,10 @@ class News:
             watched = self._watched()
             if watched:
                 await self._look(watched)
+            # Not wait_for: before Python 3.12 it swallows a cancel that comes with the ring.
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._rung.wait(), 0.05)
+                async with asyncio.timeout(0.05):
+                    await self._rung.wait()
 
     def _watched(self) -> list[Attempt]:
         """Those that haven't ended meanwhile; a flow's thread may come here after its attempt."""

@@ -17,6 +17,7 @@ from backroom.store.verbs import (
     AsDeclared,
     Cancel,
     CloseBreaker,
+    Decide,
     Declare,
     Emit,
     Expire,
@@ -35,7 +36,7 @@ T = TypeVar("T")
 
 # What may make work for a worker: after these the doorbell is rung.
 _RINGING = frozenset(
-    (Start, Emit, Cancel, Revive, Reschedule, Declare, AsDeclared, Resume, CloseBreaker)
+    (Start, Emit, Cancel, Revive, Reschedule, Declare, AsDeclared, Resume, CloseBreaker, Decide)
 )
 # What may have ended runs that somebody waits for.
 _ENDING = frozenset((Settle, Cancel, Expire))

@@ -8,6 +8,7 @@ One asyncio loop, whose parts each have a page of their own:
     hands      the attempts, from claim to end         (hands.py)
     news       for waits in memory                     (news.py)
     duties     cancels, rescues and what is swept up   (duties.py)
+    timekeeper schedules, and runs that expire         (timekeeper.py)
 
 Here is its life: how it comes, stops and comes back.
 """
@@ -23,12 +24,13 @@ from concurrent.futures import ThreadPoolExecutor
 from backroom.engine.alarm import Alarm
 from backroom.engine.claiming import Claiming
 from backroom.engine.duties import Duties
-from backroom.engine.handler import Handler
+from backroom.engine.handler import Clockwork, Handler
 from backroom.engine.hands import Hands
 from backroom.engine.news import News
 from backroom.engine.office import Office
 from backroom.engine.seat import Seat
 from backroom.engine.settings import WorkerSettings
+from backroom.engine.timekeeper import Timekeeper
 
 __all__ = ["Worker"]
 
@@ -38,7 +40,13 @@ log = logging.getLogger("backroom.worker")
 class Worker:
     """Performs runs of one application in this process."""
 
-    def __init__(self, office: Office, handler: Handler, settings: WorkerSettings) -> None:
+    def __init__(
+        self,
+        office: Office,
+        handler: Handler,
+        settings: WorkerSettings,
+        clockwork: Clockwork | None = None,
+    ) -> None:
         self._office = office
         self._handler = handler
         self._settings = settings
@@ -57,6 +65,7 @@ class Worker:
             office, settings, self._seat, self._hands,
             ring=self._alarm.ring, found=self._suspects_wait,
         )  # fmt: skip
+        self._timekeeper = Timekeeper(office, clockwork, self._alarm.ring)
         self._hurry = False
         self.on_ready: Callable[[], None] = lambda: None  # called once its lease is on disk
         # Called with the number of suspects that wait. None: this worker performs them itself.
@@ -82,7 +91,7 @@ class Worker:
             loop.create_task(duty)
             for duty in (
                 self._news.bring(), about.heed_cancels(), about.rescue(),
-                about.look_for_suspects(), about.expire(), about.prune(),
+                about.look_for_suspects(), self._timekeeper.keep_time(), about.prune(),
             )
         ]  # fmt: skip
         if self._settings.only_suspects:
@@ -130,6 +139,13 @@ class Worker:
         if self._loop is not None:
             with contextlib.suppress(RuntimeError):  # the loop is closed
                 self._loop.call_soon_threadsafe(self._hear)
+
+    def clock_moved(self) -> None:
+        """The database's clock was moved, for a test: look what is due. Thread-safe."""
+        self.ring()
+        if self._loop is not None:
+            with contextlib.suppress(RuntimeError):  # the loop is closed
+                self._loop.call_soon_threadsafe(self._timekeeper.clock_moved)
 
     def _hear(self) -> None:
         self._alarm.ring()

@@ -117,6 +117,10 @@ class Signature:
         decoded: dict[str, Any] = self.input.decode(text, strict=True)
         return decoded
 
+    def hint(self, parameter: str) -> Any:
+        """What a parameter is annotated with; Any if with nothing."""
+        return self._hints().get(parameter, Any)
+
     def _explain(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         try:
             self._callers.bind(*args, **kwargs)

@@ -22,6 +22,10 @@ __all__ = [
     "QUEUE_CONCURRENCY",
     "QUEUE_RATE",
     "QUEUE_WAITING",
+    "SCHEDULE_CATCH_UP",
+    "SCHEDULE_JITTER_US",
+    "SCHEDULE_LINE",
+    "SLOT_KEPT_US",
     "STARTS",
     "STATUS_CHARS",
     "STEPS",
@@ -61,3 +65,9 @@ QUEUE_RATE = 1_000_000  # claims in a period, the highest rate that a queue can 
 QUEUE_WAITING = 100_000  # the highest `max_waiting`: it is counted at each start
 SWEEP_RUNS = 1_000  # runs that one transaction expires or prunes
 KEY_KEPT_US = 7 * 24 * 3600 * 1_000_000  # how long after its end a run with a key is kept at least
+SCHEDULE_CATCH_UP = 1_000  # missed slots of a schedule that are started at most, each by a run
+SCHEDULE_LINE = (
+    100  # runs of a schedule that haven't ended; with overlap="queue" no more are started
+)
+SCHEDULE_JITTER_US = 24 * 3600 * 1_000_000  # the widest spread of a schedule's slots
+SLOT_KEPT_US = 30 * 24 * 3600 * 1_000_000  # how long a decision about a slot is kept

@@ -30,6 +30,7 @@ from backroom.records.runs import (
     WaitRow,
     WorkerRow,
 )
+from backroom.records.schedules import Chores, DueSchedule, ScheduleRow, SlotRow
 from backroom.records.states import State
 from backroom.records.triggers import FiringRow, Plan, RowTrigger, TriggerRow
 from backroom.store.limit import Limit
@@ -152,8 +153,24 @@ class Reader(Protocol):
         """What was done that leaves no other trace, the newest first."""
         ...
 
-    def expired(self) -> bool:
-        """Whether there is anything for `Expire` to do."""
+    def chores(self, flows: Sequence[str]) -> Chores:
+        """What there is to do beside performing runs. Cheap: every worker asks once a second."""
+        ...
+
+    def due_schedules(self, flows: Sequence[str], limit: int) -> list[DueSchedule]:
+        """The schedules of these flows that have to be looked at now."""
+        ...
+
+    def schedules(self, name: str | None = None) -> list[ScheduleRow]:
+        """The schedules by name, retired ones too; or this one alone."""
+        ...
+
+    def slots(self, schedule: str, limit: int) -> list[SlotRow]:
+        """What became of a schedule's slots, the newest first."""
+        ...
+
+    def slot_of(self, run_id: str) -> SlotRow | None:
+        """The slot that has started a run, if one did."""
         ...
 
     def any_changes(self) -> bool:

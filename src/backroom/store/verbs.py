@@ -34,6 +34,7 @@ from dataclasses import field
 
 from backroom.records.queues import QueueRules
 from backroom.records.runs import NewRun, StepRow, WaitRow, WorkerRow
+from backroom.records.schedules import SlotRow
 from backroom.records.states import State
 from backroom.records.values import value
 
@@ -44,6 +45,7 @@ __all__ = [
     "Cancel",
     "Claim",
     "CloseBreaker",
+    "Decide",
     "Declare",
     "Emit",
     "Erase",
@@ -55,18 +57,23 @@ __all__ = [
     "Locked",
     "Park",
     "Pause",
+    "PauseSchedule",
     "PauseTrigger",
     "Probe",
     "Probed",
     "Progress",
     "Prune",
+    "PutSchedule",
     "Reconcile",
     "Register",
+    "RemoveSchedule",
     "Renew",
     "Reschedule",
     "Rescue",
     "Resume",
+    "ResumeSchedule",
     "Retire",
+    "RetireSchedules",
     "Revive",
     "SaveStep",
     "SaveWaits",
@@ -561,3 +568,80 @@ class PauseTrigger(Verb):
     name: str
     on: bool = False
     by: str = ""
+
+
+# --- schedules ----------------------------------------------------------------------------------
+
+
+@value
+class PutSchedule(Verb):
+    """Add a schedule or change it. Answers None; Refused if it is declared in code and this isn't.
+
+    A calendar that stays as it is goes on where it was; another one counts from now, and so does
+    that of a schedule that was removed or retired. A pause stays.
+    """
+
+    name: str
+    flow: str
+    calendar: str
+    input: str = "{}"
+    options: str = "{}"
+    made_by: str = ""
+    source: str = "call"
+
+
+@value
+class RetireSchedules(Verb):
+    """Retire the schedules of these flows that a program declared once and doesn't any more: all
+    but those in `keep`. Answers their names."""
+
+    flows: tuple[str, ...]
+    keep: tuple[str, ...]
+
+
+@value
+class RemoveSchedule(Verb):
+    """Let a schedule be due no more; its slots stay. Answers None; Refused if there is none of that
+    name or it is declared in code."""
+
+    name: str
+
+
+@value
+class PauseSchedule(Verb):
+    """Let no slots of a schedule start from now on; they are skipped. Answers None, Refused."""
+
+    name: str
+    by: str = ""
+
+
+@value
+class ResumeSchedule(Verb):
+    """Undo `PauseSchedule`: slots from now on start. Answers None, Refused."""
+
+    name: str
+
+
+@value
+class Decide(Verb):
+    """Keep what becomes of a schedule's due slots, and start their runs. Answers None.
+
+    All or nothing, and the first slot decides: if somebody has decided it already, or the schedule
+    was changed since it was looked at (`series`), nothing at all is done. So of twenty workers that
+    have come to a decision about a slot, one is heard. Without slots only `next_at` is kept, if the
+    schedule still stands at `before`.
+
+    `runs`: one for each slot that is started. They are let in also where a queue is full. `after`
+    of a run says which one has to end before it begins. `place`: how far all is decided with this.
+    Decisions that are older than `forget_us` are removed, a few at a time.
+    """
+
+    schedule: str
+    series: int
+    before: int | None
+    slots: tuple[SlotRow, ...]
+    runs: tuple[NewRun, ...]
+    place: int | None
+    next_at: int | None
+    error: str | None = None
+    forget_us: int = 0

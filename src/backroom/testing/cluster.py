@@ -261,7 +261,7 @@ class Cluster:
         self._widowed = False  # somebody has died whose lease is still valid
         self._rescued_at = 0.0  # by then those who live have noticed
         self.store = store
-        app.declare_queues(store)
+        app.declare(store)
         self.session = store.session()
         self.reader: Reader = store.reader()
         self.client = Process(self, "client", client or Plan(), works=False)

@@ -35,6 +35,7 @@ class Workbench:
         by = timedelta(seconds=seconds, minutes=minutes, hours=hours, days=days)
         self.app.office.store.move_clock(by // timedelta(microseconds=1))
         self.app.office.ring()
+        self.worker.clock_moved()
 
 
 @contextmanager
@@ -59,7 +60,7 @@ def _private(app: Backroom) -> Iterator[None]:
     with tempfile.TemporaryDirectory(prefix="backroom-") as folder:
         store = SqliteStore(Path(folder) / "private.db")
         store.migrate()
-        app.declare_queues(store)
+        app.declare(store)
         office = Office(store)
         try:
             with app.seated(office):

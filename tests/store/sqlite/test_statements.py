@@ -39,8 +39,8 @@ WALKING = {
 @pytest.mark.parametrize("name", sorted(set(names(PACKAGE)) - WALKING))
 def test_no_statement_walks_a_table_that_grows(connection: sqlite3.Connection, name: str) -> None:
     small = (
-        "json_each", "backroom_worker", "backroom_queue", "backroom_audit", "backroom_epoch",
-        "backroom_trigger", "t", "chain",
+        "json_each", "backroom_worker", "backroom_queue", "backroom_schedule", "newest",
+        "backroom_audit", "backroom_epoch", "backroom_trigger", "t", "chain",
         "CONSTANT", "f",
         "family", "g", "n", "q", "p",
         "parts", "picked", "s", "stuck", "w", "backroom_clock", "(subquery-2)", "(subquery-3)",

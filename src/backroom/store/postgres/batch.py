@@ -4,6 +4,7 @@
     fence      every hot row that is about to be written, ascending (fence.py)
     queues     Declare, Pause, Resume
     doors      Start, Emit, Cancel, Revive, Reschedule
+    schedules  PutSchedule, RetireSchedules, RemoveSchedule, PauseSchedule, ResumeSchedule, Decide
     attempts   Progress, SaveStep, Lock, SaveWaits, then Settle, Park, Again, HandBack, Attention
     workers    Register, Renew, Retire, Rescue, Reconcile
     sweeps     Expire, Prune, Erase
@@ -33,6 +34,7 @@ from backroom.store.postgres.holding import alone, lock
 from backroom.store.postgres.leases import lease
 from backroom.store.postgres.queues import rule, sweep
 from backroom.store.postgres.reviving import revive
+from backroom.store.postgres.schedules import schedule
 from backroom.store.postgres.starts import start
 from backroom.store.postgres.statement import Answers, Sql, Statement
 from backroom.store.verbs import (
@@ -42,6 +44,7 @@ from backroom.store.verbs import (
     Cancel,
     Claim,
     CloseBreaker,
+    Decide,
     Declare,
     Emit,
     Erase,
@@ -52,17 +55,22 @@ from backroom.store.verbs import (
     Lock,
     Park,
     Pause,
+    PauseSchedule,
     PauseTrigger,
     Probe,
     Progress,
     Prune,
+    PutSchedule,
     Reconcile,
     Register,
+    RemoveSchedule,
     Renew,
     Reschedule,
     Rescue,
     Resume,
+    ResumeSchedule,
     Retire,
+    RetireSchedules,
     Revive,
     SaveStep,
     SaveWaits,
@@ -77,6 +85,9 @@ V = TypeVar("V", bound=Verb)
 F = TypeVar("F", bound=Fenced)
 
 QUEUES: tuple[type[Verb], ...] = (Declare, AsDeclared, Pause, Resume)
+SCHEDULES: tuple[type[Verb], ...] = (
+    PutSchedule, RetireSchedules, RemoveSchedule, PauseSchedule, ResumeSchedule, Decide,
+)  # fmt: skip
 WORKERS: tuple[type[Verb], ...] = (Register, Renew, Retire, Rescue, Reconcile)
 SWEEPS: tuple[type[Verb], ...] = (Expire, Prune)
 
@@ -120,6 +131,8 @@ class Batch:
         yield from reschedule(sql, self.of(Reschedule), answers)
         yield from close_breaker(sql, self.of(CloseBreaker), answers)
         yield from pause_triggers(sql, self.of(PauseTrigger), answers)
+        for kind in SCHEDULES:
+            yield from schedule(sql, self.kinds.get(kind, ()), answers)
         yield from save_progress(sql, self.of(Progress))
         yield from count(sql, self.of(SaveStep))
         yield from save_steps(sql, self.of(SaveStep), self.ending(Park))

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from backroom.records.erasure import AuditRow
+from backroom.records.limits import SCHEDULE_LINE
 from backroom.records.queues import QueueRow, Standing
 from backroom.records.runs import (
     AttemptRow,
@@ -18,6 +19,7 @@ from backroom.records.runs import (
     WaitRow,
     WorkerRow,
 )
+from backroom.records.schedules import Chores, DueSchedule, ScheduleRow, SlotRow
 from backroom.records.states import FINAL, State
 from backroom.records.triggers import FiringRow, TriggerRow
 from backroom.rules.suspicion import SUSPECT_LINES
@@ -177,8 +179,22 @@ class PostgresReader:
     def audit(self, limit: int) -> list[AuditRow]:
         return [AuditRow(*row) for row in self.rows("audit", limit=limit)]
 
-    def expired(self) -> bool:
-        return bool(self.rows("any_expired"))
+    def chores(self, flows: Sequence[str]) -> Chores:
+        return Chores(*self.rows("chores", flows=text_array(flows))[0])
+
+    def due_schedules(self, flows: Sequence[str], limit: int) -> list[DueSchedule]:
+        rows = self.rows("due_schedules", flows=text_array(flows), limit=limit, most=SCHEDULE_LINE)
+        return [DueSchedule(ScheduleRow(*row[:-2]), row[-2], row[-1]) for row in rows]
+
+    def schedules(self, name: str | None = None) -> list[ScheduleRow]:
+        return [ScheduleRow(*row) for row in self.rows("schedules", schedule=name)]
+
+    def slots(self, schedule: str, limit: int) -> list[SlotRow]:
+        return [SlotRow(*row) for row in self.rows("slots", schedule=schedule, limit=limit)]
+
+    def slot_of(self, run_id: str) -> SlotRow | None:
+        rows = self.rows("slot_of", id=run_id) if valid_id(run_id) else []
+        return SlotRow(*rows[0]) if rows else None
 
     def any_changes(self) -> bool:
         return bool(self.rows("any_changes"))

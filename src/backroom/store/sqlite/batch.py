@@ -21,6 +21,14 @@ from backroom.store.sqlite.holding import lock
 from backroom.store.sqlite.parking import park
 from backroom.store.sqlite.queues import as_declared, declare, pause, resume
 from backroom.store.sqlite.reviving import revive
+from backroom.store.sqlite.schedules import (
+    decide,
+    pause_schedule,
+    put_schedule,
+    remove_schedule,
+    resume_schedule,
+    retire_schedules,
+)
 from backroom.store.sqlite.starts import start_all
 from backroom.store.sqlite.sweeping import expire, prune
 from backroom.store.sqlite.transaction import Transaction
@@ -32,6 +40,7 @@ from backroom.store.verbs import (
     Cancel,
     Claim,
     CloseBreaker,
+    Decide,
     Declare,
     Emit,
     Erase,
@@ -41,17 +50,22 @@ from backroom.store.verbs import (
     Lock,
     Park,
     Pause,
+    PauseSchedule,
     PauseTrigger,
     Probe,
     Progress,
     Prune,
+    PutSchedule,
     Reconcile,
     Register,
+    RemoveSchedule,
     Renew,
     Reschedule,
     Rescue,
     Resume,
+    ResumeSchedule,
     Retire,
+    RetireSchedules,
     Revive,
     SaveStep,
     SaveWaits,
@@ -73,7 +87,8 @@ PLAIN = (
 """Kinds that have their own place in the order; what is left are doors."""
 
 DOORS = (
-    Emit, Cancel, Revive, Reschedule, CloseBreaker, PauseTrigger, Retire, Rescue, Reconcile,
+    Emit, Cancel, Revive, Reschedule, CloseBreaker, PutSchedule, RetireSchedules, RemoveSchedule,
+    PauseSchedule, ResumeSchedule, Decide, PauseTrigger, Retire, Rescue, Reconcile,
 )  # fmt: skip
 """In this order among themselves."""
 
@@ -157,6 +172,19 @@ def open_door(tx: Transaction, verb: Verb) -> object:
             return close_breaker(tx, verb)
         case PauseTrigger():
             return pause_trigger(tx, verb)
+        case Decide():
+            decide(tx, verb)
+            return None
+        case PutSchedule():
+            return put_schedule(tx, verb)
+        case RetireSchedules():
+            return retire_schedules(tx, verb)
+        case RemoveSchedule():
+            return remove_schedule(tx, verb)
+        case PauseSchedule():
+            return pause_schedule(tx, verb)
+        case ResumeSchedule():
+            return resume_schedule(tx, verb)
         case Retire():
             return retire(tx, verb)
         case Rescue():

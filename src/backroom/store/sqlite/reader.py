@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from backroom.records.erasure import AuditRow
+from backroom.records.limits import SCHEDULE_LINE
 from backroom.records.queues import QueueRow, Standing
 from backroom.records.runs import (
     AttemptRow,
@@ -21,6 +22,7 @@ from backroom.records.runs import (
     WaitRow,
     WorkerRow,
 )
+from backroom.records.schedules import Chores, DueSchedule, ScheduleRow, SlotRow
 from backroom.records.states import FINAL, State
 from backroom.records.triggers import FiringRow, TriggerRow
 from backroom.rules.suspicion import SUSPECT_LINES
@@ -157,8 +159,23 @@ class SqliteReader:
     def audit(self, limit: int) -> list[AuditRow]:
         return [AuditRow(*row) for row in self._rows("audit", limit)]
 
-    def expired(self) -> bool:
-        return bool(self._rows("any_expired"))
+    def chores(self, flows: Sequence[str]) -> Chores:
+        now, expired, next_at = self._rows("chores", as_json(flows))[0]
+        return Chores(now, bool(expired), next_at)
+
+    def due_schedules(self, flows: Sequence[str], limit: int) -> list[DueSchedule]:
+        rows = self._rows("due_schedules", as_json(flows), limit, SCHEDULE_LINE)
+        return [DueSchedule(ScheduleRow(*row[:-2]), bool(row[-2]), row[-1]) for row in rows]
+
+    def schedules(self, name: str | None = None) -> list[ScheduleRow]:
+        return [ScheduleRow(*row) for row in self._rows("schedules", name)]
+
+    def slots(self, schedule: str, limit: int) -> list[SlotRow]:
+        return [SlotRow(*row) for row in self._rows("slots", schedule, limit)]
+
+    def slot_of(self, run_id: str) -> SlotRow | None:
+        rows = self._rows("slot_of", run_id)
+        return SlotRow(*rows[0]) if rows else None
 
     def any_changes(self) -> bool:
         return bool(self._rows("any_changes"))

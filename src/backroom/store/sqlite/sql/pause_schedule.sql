@@ -1,0 +1,1 @@
+INSERT INTO backroom_pause_schedule (name, paused_by) VALUES (?, ?)

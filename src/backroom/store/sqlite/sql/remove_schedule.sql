@@ -1,0 +1,1 @@
+INSERT INTO backroom_remove_schedule (name) VALUES (?)

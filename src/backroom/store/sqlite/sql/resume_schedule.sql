@@ -1,0 +1,1 @@
+INSERT INTO backroom_resume_schedule (name) VALUES (?)

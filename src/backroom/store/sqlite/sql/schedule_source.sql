@@ -1,0 +1,1 @@
+SELECT source FROM backroom_schedule WHERE name = ? AND retired_at IS NULL

@@ -1,0 +1,2 @@
+SELECT place, at, last_at, count, decision, run_id, reason, decided_at, schedule, series
+FROM backroom_slot WHERE schedule = ?1 ORDER BY series DESC, place DESC LIMIT ?2
