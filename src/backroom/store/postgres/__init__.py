@@ -11,8 +11,10 @@
     migrate.py     the schema and its numbered files    diagnose.py  what `doctor` asks
     sql/           one statement a file                 migrations/  one step of the schema a file
 
-There is no session state anywhere: no session locks, no SET that outlives its transaction, no
-temporary table. So everything but the doorbell works through a pooler in transaction mode.
+No transaction relies on what another one left in its session: no session locks, no temporary
+table, and behind a pooler every transaction brings its settings along. So everything but the
+doorbell works through one in transaction mode. Where a connection is known to be all ours, the
+settings are made once.
 """
 
 from backroom.store.postgres.store import PostgresStore

@@ -57,6 +57,7 @@ class Address:
         self.silence_seconds = silence_seconds
         self.prepare_threshold = prepare_threshold
         self.certain = insist or prepare_threshold is None
+        self.direct = False  # known to have no pooler in between: a session's settings stay ours
 
     def connect(self, *, limited: bool = False) -> Connection[tuple[Any, ...]]:
         """`limited`: what it executes is given up when the server says nothing (`silence.py`)."""
@@ -70,13 +71,19 @@ class Address:
                 prepare_threshold=self.prepare_threshold,
             )
             if not self.certain:
-                if not is_direct(connection):
+                self.direct = is_direct(connection)
+                if not self.direct:
                     self.prepare_threshold = connection.prepare_threshold = None
                 self.certain = True
         except pg.Error as error:
             raise fault(error) from error
         number_apart(connection)
         return connection
+
+    def is_pooled(self) -> None:
+        """A pooler is there after all."""
+        self.prepare_threshold = None
+        self.direct = False
 
     def renewed(self, connection: Connection[Any]) -> Connection[tuple[Any, ...]]:
         """The same idle session behind a new object. What was set on the old one is gone, and it

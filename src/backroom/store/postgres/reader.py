@@ -225,7 +225,7 @@ class PostgresReader:
             except pg.Error as error:
                 again = is_passing(error) or is_pooled(error) or connection.closed
                 if is_pooled(error):
-                    self.link.address.prepare_threshold = None
+                    self.link.address.is_pooled()
                 self.link.drop()
                 if last or not again:
                     raise fault(error) from error

@@ -1,4 +1,8 @@
-"""Start, and the runs that a checkpoint starts: a cold row, a hot row and, perhaps, a key."""
+"""Start, and the runs that a checkpoint starts: a cold row, a hot row and, perhaps, a key.
+
+Most starts come from outside, are due at once and have nothing special about them: a batch of those
+alone is one narrow statement (`PlainStarts`), which takes less than half of the time.
+"""
 
 from __future__ import annotations
 
@@ -16,12 +20,62 @@ from backroom.store.postgres.statement import (
     text_array,
     valid_id,
 )
-from backroom.store.verbs import SaveStep, Start
+from backroom.store.verbs import SaveStep, Start, Verb
 
-__all__ = ["start"]
+__all__ = ["PlainStarts", "start"]
 
 Given = tuple[NewRun, str | None, int | None]
 """A run, and the run and attempt whose checkpoint starts it, if one does."""
+
+
+class PlainStarts:
+    """A batch of such starts. `counted`: one of their queues takes in no more than so many, so
+    nothing was stored, and the batch has to go the whole way."""
+
+    def __init__(self, sql: Sql, verbs: Sequence[Verb]) -> None:
+        self.sql = sql
+        self.runs = {verb.run.id: verb.run for verb in verbs if isinstance(verb, Start)}
+        self.queues = {run.queue for run in self.runs.values()}
+        self.answers: Answers = [Started(v.run.id, True) for v in verbs if isinstance(v, Start)]
+        self.counted = False
+
+    @staticmethod
+    def fits(verbs: Sequence[Verb]) -> bool:
+        return all([isinstance(verb, Start) and is_plain(verb.run) for verb in verbs])
+
+    def before_commit(self) -> Iterator[Statement]:
+        runs = self.runs.values()
+        values = {
+            "ids": id_array(self.runs),
+            "flows": text_array([run.flow for run in runs]),
+            "queues": text_array([run.queue for run in runs]),
+            "priorities": number_array([run.priority for run in runs]),
+            "inputs": text_array([run.input for run in runs]),
+            "names": text_array(self.queues),
+        }
+        yield Statement(self.sql["start_plain"], values, self.take)
+
+    def take(self, rows: Sequence[Row]) -> None:
+        self.counted = rows[0][0]
+
+
+def is_plain(run: NewRun) -> bool:
+    return (
+        run.key is None
+        and run.cause_id is None
+        and run.parent_id is None
+        and run.root_id is None
+        and run.delay_us == 0
+        and run.at is None
+        and run.timeout_us is None
+        and run.depth == 0
+        and run.partition is None
+        and run.expires_us is None
+        and run.expires_at is None
+        and run.subject is None
+        and run.version == 1
+        and not run.after
+    )
 
 
 def start(

@@ -210,7 +210,7 @@ class Call:
             if self.was_spare and self.verb is None and breaks_connection(error):
                 return True  # nothing has happened yet
             if is_pooled(error) and self.transactor.address.prepare_threshold is not None:
-                self.transactor.address.prepare_threshold = None
+                self.transactor.address.is_pooled()
                 return True
             return is_passing(error) or sqlstate(error) == LOCK_TIMEOUT
         return self.in_body and any(map(is_passing, causes(error)))

@@ -11,7 +11,7 @@ WITH picked AS MATERIALIZED (
         SELECT l.ctid AS place FROM backroom.live AS l
         WHERE l.queue = line.queue AND l.priority = line.priority
           AND l.state IN ('ready', 'scheduled', 'waiting') AND l.partition IS NULL
-          AND l.available_at BETWEEN line.floor AND backroom.now_us()
+          AND l.available_at BETWEEN line.floor AND (SELECT backroom.now_us())
           AND l.flow = ANY (%(flows)s::text[])
         ORDER BY l.available_at, l.id
         LIMIT %(limit)s::int
@@ -25,7 +25,9 @@ WITH picked AS MATERIALIZED (
 ), taken AS (
     UPDATE backroom.live AS l
     SET state = 'running', attempt = greatest(l.attempt + 1, backroom.first_attempt()),
-        starts = l.starts + 1, worker = %(worker)s, claimed_at = backroom.now_us(), started_at = coalesce(l.started_at, backroom.now_us())
+        starts = l.starts + 1, worker = %(worker)s,
+        claimed_at = (SELECT backroom.now_us()),
+        started_at = coalesce(l.started_at, (SELECT backroom.now_us()))
     WHERE l.ctid = ANY (ARRAY(SELECT p.place FROM picked AS p))
     RETURNING l.*
 )

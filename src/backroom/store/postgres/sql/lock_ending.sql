@@ -5,12 +5,9 @@ WHERE l.id = ANY (ARRAY(
     UNION ALL
     SELECT unnest(%(ending)s::uuid[])
     UNION ALL
-    SELECT w.run_id FROM unnest(%(ending)s::uuid[]) AS e (id)
-    CROSS JOIN LATERAL (
-        SELECT w.run_id FROM backroom.wait AS w
-        WHERE (w.kind = 'child' OR w.kind = 'after' OR w.kind = 'after_end')
-          AND w.name = e.id::text OFFSET 0
-    ) AS w
+    SELECT w.run_id FROM backroom.wait AS w
+    WHERE (w.kind = 'child' OR w.kind = 'after' OR w.kind = 'after_end')
+      AND w.name = ANY (%(ending)s::uuid[]::text[])
 ))
 ORDER BY l.id
 FOR UPDATE

@@ -21,12 +21,12 @@ WITH ended AS MATERIALIZED (
         run_id, state, attempt, result, error, worker, started_at, finished_at
     )
     SELECT
-        e.id, e.state, e.attempt, e.result, e.error, e.worker, e.started_at, backroom.now_us()
+        e.id, e.state, e.attempt, e.result, e.error, e.worker, e.started_at, (SELECT backroom.now_us())
     FROM ended AS e
 ), tried AS (
     INSERT INTO backroom.attempt (run_id, attempt, worker, started_at, ended_at, outcome, error)
     SELECT
-        e.id, e.attempt, e.worker, coalesce(e.claimed_at, 0), backroom.now_us(), 'failed', e.error
+        e.id, e.attempt, e.worker, coalesce(e.claimed_at, 0), (SELECT backroom.now_us()), 'failed', e.error
     FROM ended AS e WHERE e.state = 'failed'
     ON CONFLICT DO NOTHING
 ), forgotten AS (
@@ -34,14 +34,11 @@ WITH ended AS MATERIALIZED (
 ), waiting AS MATERIALIZED (
     SELECT l.id FROM backroom.live AS l
     WHERE l.state || '' = 'waiting' AND l.id = ANY (ARRAY(
-        SELECT w.run_id FROM ended AS e
-        CROSS JOIN LATERAL (
-            SELECT w.run_id FROM backroom.wait AS w
-            WHERE w.kind = 'child' AND w.name = e.id::text OFFSET 0
-        ) AS w
+        SELECT w.run_id FROM backroom.wait AS w
+        WHERE w.kind = 'child' AND w.name = ANY (ARRAY(SELECT e.id::text FROM ended AS e))
     ))
     ORDER BY l.id FOR UPDATE
 )
 UPDATE backroom.live AS p
-SET state = 'ready', available_at = least(p.available_at, backroom.now_us())
+SET state = 'ready', available_at = least(p.available_at, (SELECT backroom.now_us()))
 WHERE p.id = ANY (ARRAY(SELECT w.id FROM waiting AS w))
