@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from backroom.records.errors import Refused, SchemaError, StoreUnavailable
+from backroom.records.errors import Refused, SchemaError, StoreDamaged, StoreUnavailable
 from backroom.records.runs import NewRun, Started
 from backroom.records.states import State
 from backroom.rules.epochs import first_attempt
@@ -160,7 +160,7 @@ def test_what_is_no_backup_leaves_the_database_as_it_was(desk: Desk, tmp_path: P
         (other, "no tables of backroom"),
         (Path(desk.database), "the database itself"),
     ):
-        with pytest.raises((StoreUnavailable, Refused), match=words):
+        with pytest.raises((StoreDamaged, Refused), match=words):
             desk.store.restore(file, RESTORE_ID, "")
     assert desk.claim().id == run_id
     assert not list(tmp_path.glob(".*")), "nothing unfinished is left"
