@@ -20,6 +20,8 @@ import asyncio
 import os
 import signal
 import sys
+import time
+import traceback
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from pathlib import Path
@@ -59,12 +61,25 @@ def live(what: str, numbers: list[int]) -> None:
     os.close(1)
     try:
         if what == "worker":
-            worker = app.worker(lease=float(os.environ[LEASE]), concurrency=32)
-            asyncio.run(worker.run())
+            perform()
         else:
             asyncio.run(Caller(*numbers).call())
+    except BaseException:
+        traceback.print_exc()
     finally:
-        os._exit(0)
+        sys.stderr.flush()
+        os._exit(1)
+
+
+def perform() -> None:
+    """A worker that can't begin says so and ends; here it is begun again, as by a supervisor."""
+    while True:
+        try:
+            worker = app.worker(lease=float(os.environ[LEASE]), concurrency=32)
+            asyncio.run(worker.run())
+        except StoreError as error:
+            print(f"A worker can't begin, and is begun again: {error}", file=sys.stderr, flush=True)
+            time.sleep(0.1)
 
 
 class Caller:
