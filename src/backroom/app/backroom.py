@@ -531,9 +531,8 @@ class Backroom:
         of the answer is how many went (dry_run: would go), `kept` how many were needed, `after` is
         None if that was all.
         """
-        length = older_than.total_seconds() if isinstance(older_than, timedelta) else older_than
         return Promise(
-            self._starter.prune(to_delay_us(length), limit, seconds, dry_run),
+            self._starter.prune(to_delay_us(older_than), limit, seconds, dry_run),
             lambda pruned: pruned, what="Pruning",
         )  # fmt: skip
 

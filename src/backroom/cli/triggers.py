@@ -10,11 +10,11 @@ from backroom.app.backroom import Backroom
 from backroom.cli.opening import database_options, impatient, opened, required_app, user_name
 from backroom.cli.printing import ago, iso, print_json, print_table
 from backroom.records.errors import Refused
-from backroom.records.triggers import FiringRow, Plan, TriggerRow
-from backroom.store.protocol import Reader
+from backroom.records.triggers import FiringRow, Plan, RowTrigger, TriggerRow
+from backroom.store.protocol import Reader, Store
 from backroom.store.verbs import PauseTrigger
 
-__all__ = ["triggers_command"]
+__all__ = ["difference", "triggers_command"]
 
 
 @click.group("triggers", short_help="Install, look at and remove triggers on tables.")
@@ -102,13 +102,17 @@ def standing(backroom: Backroom, rows: list[TriggerRow]) -> dict[str, str]:
     declared = {trigger.name for trigger in backroom.row_triggers}
     told |= {row.name: "not declared any more" for row in rows if row.name not in declared}
     for trigger in backroom.row_triggers:
-        try:
-            (plan,) = backroom.office.store.plan_triggers([trigger])
-        except Refused as error:
-            told[trigger.name] = str(error)
-        else:
-            told[trigger.name] = ", ".join(plan.found)
+        told[trigger.name] = difference(backroom.office.store, trigger)
     return told
+
+
+def difference(store: Store, trigger: RowTrigger) -> str:
+    """How the database differs from what is declared, in words; "": not at all."""
+    try:
+        (plan,) = store.plan_triggers([trigger])
+    except Refused as error:
+        return str(error)
+    return ", ".join(plan.found)
 
 
 def in_table(name: str, stands: str, row: TriggerRow | None, now: int) -> list[str]:

@@ -16,8 +16,9 @@ from backroom.app.stores import make_store
 from backroom.cli.loading import load_app
 from backroom.cli.opening import database_options, opened, shown
 from backroom.cli.printing import print_json, print_table, took
+from backroom.cli.triggers import difference
 from backroom.engine.world import World
-from backroom.records.errors import BackroomError, Refused
+from backroom.records.errors import BackroomError
 from backroom.records.runs import RunRow, served_as
 from backroom.records.states import FINAL, State
 from backroom.store.protocol import Reader, Store
@@ -176,12 +177,7 @@ def about_triggers(store: Store, reader: Reader, backroom: Backroom | None) -> I
     rows = {row.name: row for row in reader.triggers()}
     declared = backroom.row_triggers if backroom is not None else ()
     for trigger in declared:
-        try:
-            (plan,) = store.plan_triggers([trigger])
-            found = ", ".join(plan.found)
-        except Refused as error:
-            found = str(error)
-        if found:
+        if found := difference(store, trigger):
             what = f"The trigger {trigger.name} is not as declared: {found.rstrip('.')}."
             yield ("error", what, "Run `backroom triggers install`.")
     if backroom is not None:

@@ -398,9 +398,6 @@ def new_run(
             "if you mean to."
         )
     timeout = options.timeout if options.timeout is not None else spec.timeout
-    delay = options.delay
-    if isinstance(delay, timedelta):
-        delay = delay.total_seconds()
     return NewRun(
         id=run_id,
         flow=spec.name,
@@ -408,7 +405,7 @@ def new_run(
         queue=queue,
         priority=spec.priority if options.priority is None else options.priority,
         key=key,
-        delay_us=0 if delay is None else to_delay_us(delay),
+        delay_us=0 if options.delay is None else to_delay_us(options.delay),
         at=None if options.at is None else to_microseconds(options.at),
         timeout_us=None if timeout is None else to_delay_us(timeout),
         parent_id=parent.run.id if parent is not None and not options.detached else None,
@@ -416,7 +413,9 @@ def new_run(
         root_id=(causing.root_id or causing.id) if causing else None,
         depth=depth,
         partition=_partition(spec, options, bound, (queues or {}).get(queue)),
-        expires_us=None if expires is None or isinstance(expires, datetime) else _length(expires),
+        expires_us=None
+        if expires is None or isinstance(expires, datetime)
+        else to_delay_us(expires),
         expires_at=to_microseconds(expires) if isinstance(expires, datetime) else None,
         subject=_subject(spec, options, bound) or (causing.subject if causing else None),
         version=spec.version,
@@ -436,10 +435,6 @@ def check_alternative(otherwise: Callable[..., Any], spec: FlowSpec) -> None:
         ) from None
 
 
-def _length(seconds: float | timedelta) -> int:
-    return to_delay_us(seconds.total_seconds() if isinstance(seconds, timedelta) else seconds)
-
-
 def _id_of(leader: Run[Any] | str) -> str:
     run_id = leader if isinstance(leader, str) else leader.id
     if not run_id:
@@ -450,7 +445,7 @@ def _id_of(leader: Run[Any] | str) -> str:
 def check_expires(expires: float | timedelta | datetime | None) -> None:
     if expires is None or isinstance(expires, datetime):
         return
-    if _length(expires) == 0:
+    if to_delay_us(expires) == 0:
         raise InvalidTime("A run that expires at once could never begin. Use more than 0 seconds.")
 
 

@@ -260,8 +260,6 @@ class Starter:
         after: Future[Any] | None,
     ) -> Future[None]:
         Options(delay=delay, at=at)  # refuses both at once
-        if isinstance(delay, timedelta):
-            delay = delay.total_seconds()
         moment = None if at is None else to_microseconds(at)
         delay_us = 0 if delay is None else to_delay_us(delay)
         return self._door(

@@ -463,8 +463,9 @@ def _scope(what: str) -> FlowScope:
     return scope
 
 
-def to_delay_us(seconds: float) -> int:
+def to_delay_us(length: float | timedelta) -> int:
     """Seconds to microseconds; InvalidTime unless between now and ten years from now."""
+    seconds = length.total_seconds() if isinstance(length, timedelta) else length
     if not 0 <= seconds <= limits.DELAY_US / 1_000_000:
         raise InvalidTime(f"A delay of {seconds!r} s can't be. Use 0 or more, at most ten years.")
     return round(seconds * 1_000_000)

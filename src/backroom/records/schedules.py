@@ -4,10 +4,20 @@ from __future__ import annotations
 
 from enum import StrEnum
 
+from backroom.records.errors import Refused
 from backroom.records.runs import NewRun
 from backroom.records.values import value
 
-__all__ = ["Chores", "Decision", "DueSchedule", "ScheduleRow", "SlotRow", "SlotRun"]
+__all__ = [
+    "Chores",
+    "Decision",
+    "DueSchedule",
+    "ScheduleRow",
+    "SlotRow",
+    "SlotRun",
+    "declared_in_code",
+    "no_schedule",
+]
 
 
 class Decision(StrEnum):
@@ -91,3 +101,15 @@ class Chores:
     now: int
     expired: bool  # runs haven't begun in time
     next_at: int | None  # when a schedule has to be looked at
+
+
+def no_schedule(name: str) -> Refused:
+    return Refused(
+        f"There is no schedule {name!r}. `backroom schedules list` names those there are."
+    )
+
+
+def declared_in_code(name: str) -> Refused:
+    return Refused(
+        f"The schedule {name!r} is declared in code. Change it there and deploy, or pause it."
+    )

@@ -11,13 +11,13 @@ here, by hand, for either database, and means the same on both.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import cache
 from typing import Any
 
 from backroom.records.errors import Refused
 
-__all__ = ["columns_of", "parse", "render"]
+__all__ = ["parse", "render"]
 
 Column = Callable[[str, str, bool], str]
 """From "old" or "new", a column's name and whether it is reckoned with, to SQL."""
@@ -63,14 +63,6 @@ def parse(text: str) -> Any:
     tree = trees[0]
     render(tree, "sqlite", lambda side, name, reckoned: name)  # refuses what isn't allowed
     return tree
-
-
-def columns_of(tree: Any) -> Iterator[tuple[str, str]]:
-    """The columns that a condition names: ("new", "amount")."""
-    from sqlglot import exp
-
-    for column in tree.find_all(exp.Column):
-        yield column.table.lower(), column.name
 
 
 def render(tree: Any, dialect: str, column: Column) -> str:

@@ -15,7 +15,7 @@ from backroom.flows.pending import Pending, Promise
 from backroom.flows.steps import check_name
 from backroom.records import limits
 from backroom.records.errors import BackroomError, Refused
-from backroom.records.schedules import ScheduleRow, SlotRow
+from backroom.records.schedules import ScheduleRow, SlotRow, no_schedule
 from backroom.schedules.calendars import Calendar, calendar_of
 from backroom.schedules.declared import Declared, options_from
 from backroom.schedules.planning import Missed, Options, Overlap, options_of, upcoming
@@ -153,9 +153,7 @@ class Schedules:
 def there(reader: Reader, name: str) -> ScheduleRow:
     rows = reader.schedules(name)
     if not rows:
-        raise Refused(
-            f"There is no schedule {name!r}. `backroom schedules list` names those there are."
-        )
+        raise no_schedule(name)
     return rows[0]
 
 

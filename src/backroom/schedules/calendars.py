@@ -32,6 +32,7 @@ from backroom.schedules.zones import (
     SECOND,
     instant_of,
     matching_after,
+    moment_at,
     reading_at,
     since_epoch,
     zone,
@@ -283,7 +284,7 @@ def next_by_the_wall(
 
 
 def moment(at_us: int) -> str:
-    return (EPOCH.replace(tzinfo=UTC) + timedelta(microseconds=at_us)).isoformat()
+    return moment_at(at_us, UTC).isoformat()
 
 
 # --- what authors write ---------------------------------------------------------------------------
@@ -308,7 +309,7 @@ def every(
     which it counts; default: it is in step with the clock in UTC."""
     whole = length or timedelta()
     whole += timedelta(seconds=seconds, minutes=minutes, hours=hours, days=days)
-    return Every(to_delay_us(whole.total_seconds()), 0 if begin is None else to_microseconds(begin))
+    return Every(to_delay_us(whole), 0 if begin is None else to_microseconds(begin))
 
 
 def rrule(rule: str, tz: str = "UTC", *, begin: datetime | None = None) -> Rrule:

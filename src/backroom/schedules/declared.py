@@ -54,14 +54,10 @@ def options_from(
     return Options(
         missed=missed,
         catch_up=catch_up,
-        late_us=length(late),
+        late_us=to_delay_us(late),
         overlap=overlap,
-        jitter_us=length(jitter),
+        jitter_us=to_delay_us(jitter),
         begin_us=None if begin is None else to_microseconds(begin),
         end_us=None if end is None else to_microseconds(end),
         slot=slot,
     )
-
-
-def length(seconds: float | timedelta) -> int:
-    return to_delay_us(seconds.total_seconds() if isinstance(seconds, timedelta) else seconds)

@@ -230,11 +230,10 @@ def following(place: int | None, since: int, calendar: Calendar, options: Option
     if options.begin_us is not None:
         since = max(since, options.begin_us - 1)
     slot = calendar.next(place, since)
-    while slot is not None and options.begin_us is not None and slot.at < options.begin_us:
+    if slot is not None and options.begin_us is not None and slot.at < options.begin_us:
         slot = calendar.next(None, options.begin_us - 1)
         if slot is not None and place is not None and slot.place <= place:
             return None
-        break
     if slot is None or (options.end_us is not None and slot.at > options.end_us):
         return None
     return slot

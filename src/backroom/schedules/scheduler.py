@@ -16,7 +16,7 @@ import json
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime
 from typing import Any
 
 from backroom.engine.world import World
@@ -30,7 +30,7 @@ from backroom.records.runs import NewRun
 from backroom.records.schedules import Decision, DueSchedule, SlotRow
 from backroom.schedules.calendars import Calendar, calendar_of
 from backroom.schedules.planning import Options, options_of, plan
-from backroom.schedules.zones import EPOCH, zone
+from backroom.schedules.zones import EPOCH_UTC, moment_at, zone
 from backroom.store.verbs import Cancel, Decide, Verb
 
 __all__ = ["Scheduler", "input_of", "input_text", "time_of"]
@@ -115,8 +115,7 @@ class Scheduler:
 
 def time_of(at: int, calendar: Calendar) -> datetime:
     """A slot's time, in the zone of its calendar."""
-    moment = EPOCH.replace(tzinfo=UTC) + timedelta(microseconds=at)
-    return moment.astimezone(zone(calendar.as_json().get("tz", "UTC")))
+    return moment_at(at, zone(calendar.as_json().get("tz", "UTC")))
 
 
 def input_of(spec: FlowSpec, text: str, options: Options, when: datetime) -> dict[str, Any]:
@@ -137,7 +136,7 @@ def input_text(spec: FlowSpec, arguments: Mapping[str, Any], options: Options) -
                 f"The slot's time is for the parameter {options.slot!r} of {spec.name}, which has "
                 "no such parameter, or gets it from input= already. Correct slot=."
             )
-        given[options.slot] = fitting(spec, options.slot, EPOCH.replace(tzinfo=UTC))
+        given[options.slot] = fitting(spec, options.slot, EPOCH_UTC)
     stored = json.loads(spec.signature.encode((), given))
     if options.slot is not None:
         del stored[options.slot]

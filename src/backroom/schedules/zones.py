@@ -22,9 +22,11 @@ from backroom.records.errors import Refused
 
 __all__ = [
     "EPOCH",
+    "EPOCH_UTC",
     "SECOND",
     "instant_of",
     "matching_after",
+    "moment_at",
     "reading_at",
     "since_epoch",
     "zone",
@@ -54,9 +56,14 @@ def zone(name: str) -> tzinfo:
         ) from None
 
 
+def moment_at(instant: int, tz: tzinfo) -> datetime:
+    """An instant, in a zone."""
+    return (EPOCH_UTC + timedelta(microseconds=instant)).astimezone(tz)
+
+
 def reading_at(instant: int, tz: tzinfo) -> datetime:
     """What the clock on the wall shows."""
-    return (EPOCH_UTC + timedelta(microseconds=instant)).astimezone(tz).replace(tzinfo=None, fold=0)
+    return moment_at(instant, tz).replace(tzinfo=None, fold=0)
 
 
 def instant_of(reading: datetime, tz: tzinfo) -> int | None:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, Generic, Literal
 
 from typing_extensions import TypeVar  # one that may be left out, before Python 3.13
@@ -37,9 +37,8 @@ class Change(Generic[T]):
     table      its table, as the trigger names it
     operation  insert, update or delete
     key        the columns that tell the row, by name; after an update those that it has now
-    old, new   the row before and after; None: it wasn't there, or is no more. A mapping of columns,
-    or
-               for `Change[Expense]` an Expense
+    old, new   the row before and after; None: it wasn't there, or is no more. A mapping of
+               columns, or for `Change[Expense]` an Expense
     at         when it was written, on the database's clock
     """
 
@@ -78,7 +77,7 @@ def row_trigger(
             "out columns=."
         )
     if when is not None:
-        check_condition(when)
+        conditions.parse(when)  # refuses what isn't allowed
     schema, table_name = table_named(table)
     return RowTrigger(
         name, table_name, spec.name, parameter_of(spec),
@@ -86,14 +85,10 @@ def row_trigger(
         columns=counted, carry=None if carry is None else names_of(carry), key=names_of(key),
         when=when, coalesce=coalesce, own=own_writes,
         version=spec.version, queue=spec.queue, priority=spec.priority,
-        timeout_us=microseconds(spec.timeout), expires_us=microseconds(spec.expires),
+        timeout_us=None if spec.timeout is None else to_delay_us(spec.timeout),
+        expires_us=None if spec.expires is None else to_delay_us(spec.expires),
         subject=() if spec.subject is None else tuple(spec.subject.split(".")),
     )  # fmt: skip
-
-
-def check_condition(when: str) -> None:
-    for side, _ in conditions.columns_of(conditions.parse(when)):
-        assert side in ("old", "new")  # parse refuses all others
 
 
 def parameter_of(spec: FlowSpec) -> str:
@@ -135,9 +130,3 @@ def names_of(columns: Iterable[Any]) -> tuple[str, ...]:
     if isinstance(columns, str):
         columns = [columns]
     return tuple(str(getattr(column, "name", column)) for column in columns)
-
-
-def microseconds(seconds: Any) -> int | None:
-    if seconds is None:
-        return None
-    return to_delay_us(seconds.total_seconds() if isinstance(seconds, timedelta) else seconds)

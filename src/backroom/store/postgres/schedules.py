@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
-from backroom.records.errors import Refused
 from backroom.records.runs import NewRun
+from backroom.records.schedules import declared_in_code, no_schedule
 from backroom.store.postgres.statement import (
     Answers,
     Row,
@@ -62,15 +62,9 @@ def refusal(name: str, place: int, answers: Answers) -> Callable[[Sequence[Row]]
     def take(rows: Sequence[Row]) -> None:
         match rows[0][0]:
             case "missing":
-                answers[place] = Refused(
-                    f"There is no schedule {name!r}. `backroom schedules list` names those there "
-                    "are."
-                )
+                answers[place] = no_schedule(name)
             case "declared":
-                answers[place] = Refused(
-                    f"The schedule {name!r} is declared in code. Change it there and deploy, or "
-                    "pause it."
-                )
+                answers[place] = declared_in_code(name)
 
     return take
 

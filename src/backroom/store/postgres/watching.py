@@ -16,9 +16,7 @@ statement fires only those of the table that it names.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from backroom.records.errors import Refused
@@ -26,6 +24,7 @@ from backroom.records.triggers import Plan, RowTrigger
 from backroom.rules import conditions
 from backroom.store.postgres.driver import psycopg
 from backroom.store.postgres.statement import Sql
+from backroom.store.watching import Names, definition_of, one_object, quoted_name
 
 if TYPE_CHECKING:
     from psycopg import Connection
@@ -35,6 +34,7 @@ __all__ = ["install", "mark", "plan", "remove"]
 OPERATIONS = ("insert", "update", "delete", "truncate")
 NUMBERS = ("int2", "int4", "int8", "float4", "float8", "numeric")
 NAME_BYTES = 63
+GENERATED = " (one that is generated when it is read doesn't count)"
 OURS = (
     "attempt", "audit", "breaker", "change", "event", "firing", "held", "key", "live", "lock",
     "migration", "progress", "queue", "result", "run", "step", "trigger", "wait", "worker",
@@ -64,6 +64,7 @@ class Table(NamedTuple):
     name: str
     columns: dict[str, Column]
     key: tuple[str, ...]
+    names: Names
     children: tuple[tuple[str, str], ...]
 
 
@@ -72,7 +73,7 @@ def plan(connection: Connection[tuple[Any, ...]], sql: Sql, trigger: RowTrigger)
     table = table_of(connection, sql, trigger)
     found: list[str] = []
     statements: list[str] = []
-    definition = json.dumps(asdict(trigger), sort_keys=True)
+    definition = definition_of(trigger)
     rows = connection.execute(sql["trigger_definition"], {"name": trigger.name}).fetchall()
     number = rows[0][0] if rows else one(connection, sql["next_trigger"])
     if not rows:
@@ -90,9 +91,12 @@ def plan(connection: Connection[tuple[Any, ...]], sql: Sql, trigger: RowTrigger)
     }
     targets = [(table.schema, table.name), *table.children]
     for operation in OPERATIONS:
-        is_wanted = trigger.delete if operation == "truncate" else getattr(trigger, operation)
         function = function_name(sql, number, operation)
-        body = function_body(sql, trigger, table, number, operation) if is_wanted else None
+        body = (
+            function_body(sql, trigger, table, number, operation)
+            if wants(trigger, operation)
+            else None
+        )
         if functions.get(operation) != body and rows:
             found.append(f"the function for {operation} is not as it was installed")
         if body is not None and functions.get(operation) != body:
@@ -117,9 +121,14 @@ def plan(connection: Connection[tuple[Any, ...]], sql: Sql, trigger: RowTrigger)
             found.append(f"the SQL trigger for {operation} on {schema}.{name} is not wanted")
         statements.append(drop(trigger.name, operation, schema, name))
     for operation in functions:
-        if not (trigger.delete if operation == "truncate" else getattr(trigger, operation)):
+        if not wants(trigger, operation):
             statements.append(f"DROP FUNCTION {function_name(sql, number, operation)}()")
     return Plan(trigger.name, tuple(found), tuple(statements))
+
+
+def wants(trigger: RowTrigger, operation: str) -> bool:
+    """A truncated table has lost its rows."""
+    return bool(getattr(trigger, "delete" if operation == "truncate" else operation))
 
 
 def removal(connection: Connection[tuple[Any, ...]], sql: Sql, name: str) -> Plan:
@@ -238,43 +247,19 @@ def table_of(connection: Connection[tuple[Any, ...]], sql: Sql, trigger: RowTrig
     rows = connection.execute(sql["watched_columns"], {"oid": oid}).fetchall()
     columns = {row[0]: Column(row[0], row[1], row[2], row[5]) for row in rows if row[3] != "v"}
     key = [row[0] for row in sorted(rows, key=lambda row: row[4] or 0) if row[4]]
-    if "$" in columns:
-        raise Refused(f"{name} has a column called '$', which has a meaning of its own in JSON.")
-    if trigger.key:
-        key = [known(trigger, columns, column) for column in trigger.key]
-    if not key:
-        raise Refused(
-            f"{name} has no primary key, so nothing tells its rows apart. Give it one, or name "
-            "columns that do: key=[...]."
-        )
+    names = Names(trigger, columns, GENERATED)
     children = tuple(
         (row[0], row[1])
         for row in connection.execute(sql["watched_children"], {"oid": oid}).fetchall()
     )
-    return Table(oid, schema, name, columns, tuple(key), children)
-
-
-def known(trigger: RowTrigger, columns: dict[str, Column], name: str) -> str:
-    """A column's own spelling."""
-    if name in columns:
-        return name
-    alike = [column for column in columns if column.lower() == name.lower()]
-    if len(alike) != 1:
-        raise Refused(
-            f"{trigger.name} names the column {name!r}, which {trigger.table} doesn't have (one "
-            f"that is generated when it is read doesn't count). It has {', '.join(columns)}."
-        )
-    return alike[0]
+    return Table(oid, schema, name, columns, names.key(name, key), names, children)
 
 
 def function_body(sql: Sql, trigger: RowTrigger, table: Table, number: int, operation: str) -> str:
     ours = quoted_name(sql.schema)
     old, new = operation in ("update", "delete", "truncate"), operation in ("insert", "update")
-    carried = list(table.columns)
-    if trigger.carry is not None:
-        named = [known(trigger, table.columns, column) for column in trigger.carry]
-        carried = list(dict.fromkeys([*table.key, *named]))
-    counted = [known(trigger, table.columns, column) for column in trigger.columns]
+    carried = table.names.carried(table.key)
+    counted = table.names.counted()
     wanted = []
     if operation == "update":
         sides = [
@@ -307,7 +292,7 @@ def condition(trigger: RowTrigger, table: Table, tree: Any, *, old: bool, new: b
     which has no end at which it would fail."""
 
     def column(side: str, name: str, reckoned: bool) -> str:
-        found = table.columns[known(trigger, table.columns, name)]
+        found = table.columns[table.names.own(name)]
         value = f"{side[0]}.{quoted_name(found.name)}"
         if not (old if side == "old" else new):
             value = f"NULL::{found.full_type}"
@@ -325,10 +310,7 @@ def as_json(side: str, columns: dict[str, Column], names: Iterable[str]) -> str:
         + ")::text"
         for start in range(0, len(given), 40)
     ]
-    if len(pieces) == 1:
-        return pieces[0]
-    inner = " || ',' || ".join(f"substr({piece}, 2, length({piece}) - 2)" for piece in pieces)
-    return f"'{{' || {inner} || '}}'"
+    return one_object(pieces)
 
 
 def leaf(side: str, column: Column) -> str:
@@ -447,10 +429,6 @@ def quoted(text: str) -> str:
     """A literal, whatever standard_conforming_strings is."""
     plain = "'" + text.replace("'", "''") + "'"
     return plain if "\\" not in text else "E" + plain.replace("\\", "\\\\")
-
-
-def quoted_name(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
 
 
 def full(schema: str, name: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from backroom.records.errors import Refused
 from backroom.records.runs import NewRun
+from backroom.records.schedules import declared_in_code, no_schedule
 from backroom.store.sqlite.starts import follow
 from backroom.store.sqlite.transaction import Transaction, as_json, sql
 from backroom.store.verbs import (
@@ -39,7 +40,7 @@ FORGET_SLOTS = sql("forget_slots")
 
 def put_schedule(tx: Transaction, verb: PutSchedule) -> Refused | None:
     if verb.source != "code" and source_of(tx, verb.name) == "code":
-        return declared(verb.name)
+        return declared_in_code(verb.name)
     tx.run(
         PUT_SCHEDULE,
         (verb.name, verb.flow, verb.calendar, verb.input, verb.options, verb.made_by, verb.source),
@@ -55,23 +56,23 @@ def retire_schedules(tx: Transaction, verb: RetireSchedules) -> tuple[str, ...]:
 def remove_schedule(tx: Transaction, verb: RemoveSchedule) -> Refused | None:
     source = source_of(tx, verb.name)
     if source is None:
-        return missing(verb.name)
+        return no_schedule(verb.name)
     if source == "code":
-        return declared(verb.name)
+        return declared_in_code(verb.name)
     tx.run(REMOVE_SCHEDULE, (verb.name,))
     return None
 
 
 def pause_schedule(tx: Transaction, verb: PauseSchedule) -> Refused | None:
     if source_of(tx, verb.name) is None:
-        return missing(verb.name)
+        return no_schedule(verb.name)
     tx.run(PAUSE_SCHEDULE, (verb.name, verb.by))
     return None
 
 
 def resume_schedule(tx: Transaction, verb: ResumeSchedule) -> Refused | None:
     if source_of(tx, verb.name) is None:
-        return missing(verb.name)
+        return no_schedule(verb.name)
     tx.run(RESUME_SCHEDULE, (verb.name,))
     return None
 
@@ -80,18 +81,6 @@ def source_of(tx: Transaction, name: str) -> str | None:
     """Where a schedule was made; None: there is none, or it was removed."""
     row = tx.one(SCHEDULE_SOURCE, (name,))
     return None if row is None else row[0]
-
-
-def missing(name: str) -> Refused:
-    return Refused(
-        f"There is no schedule {name!r}. `backroom schedules list` names those there are."
-    )
-
-
-def declared(name: str) -> Refused:
-    return Refused(
-        f"The schedule {name!r} is declared in code. Change it there and deploy, or pause it."
-    )
 
 
 def decide(tx: Transaction, verb: Decide) -> None:

@@ -15,12 +15,12 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict
 from typing import NamedTuple
 
 from backroom.records.errors import Refused
 from backroom.records.triggers import Plan, RowTrigger
 from backroom.rules import conditions
+from backroom.store.watching import Names, definition_of, one_object, quoted_name
 
 __all__ = ["install", "mark", "plan", "remove"]
 
@@ -40,6 +40,7 @@ class Table(NamedTuple):
     name: str
     columns: dict[str, Column]
     key: tuple[str, ...]
+    names: Names
 
 
 def plan(connection: sqlite3.Connection, trigger: RowTrigger) -> Plan:
@@ -49,7 +50,7 @@ def plan(connection: sqlite3.Connection, trigger: RowTrigger) -> Plan:
     row = connection.execute(
         "SELECT id, definition FROM backroom_trigger WHERE name = ?", (trigger.name,)
     ).fetchone()
-    definition = json.dumps(asdict(trigger), sort_keys=True)
+    definition = definition_of(trigger)
     number = row[0] if row else next_number(connection)
     if row is None:
         found.append("it is not installed")
@@ -181,33 +182,12 @@ def table_of(connection: sqlite3.Connection, trigger: RowTrigger) -> Table:
         )
         for column, kind, pk, hidden in rows
     }
-    if "$" in columns:
-        raise Refused(f"{name} has a column called '$', which has a meaning of its own in JSON.")
-    if trigger.key:
-        key = [known(trigger, columns, column) for column in trigger.key]
-    if not key:
-        raise Refused(
-            f"{name} has no primary key, so nothing tells its rows apart. Give it one, or name "
-            "columns that do: key=[...]."
-        )
-    return Table(name, columns, tuple(key))
-
-
-def known(trigger: RowTrigger, columns: dict[str, Column], name: str) -> str:
-    """A column's own spelling."""
-    if name in columns:
-        return name
-    alike = [column for column in columns if column.lower() == name.lower()]
-    if len(alike) != 1:
-        raise Refused(
-            f"{trigger.name} names the column {name!r}, which {trigger.table} doesn't have. It has "
-            f"{', '.join(columns)}."
-        )
-    return alike[0]
+    names = Names(trigger, columns)
+    return Table(name, columns, names.key(name, key), names)
 
 
 def create(trigger: RowTrigger, table: Table, number: int, operation: str) -> str:
-    counted = [known(trigger, table.columns, column) for column in trigger.columns]
+    counted = table.names.counted()
     event = operation.upper()
     if operation == "update" and counted and not any(table.columns[c].generated for c in counted):
         event += f" OF {', '.join(quoted_name(column) for column in counted)}"
@@ -220,10 +200,7 @@ def create(trigger: RowTrigger, table: Table, number: int, operation: str) -> st
         wanted.append(f"({' OR '.join(changed)})")
     if trigger.when is not None:
         wanted.append(condition(trigger, table, operation))
-    carried = list(table.columns)
-    if trigger.carry is not None:
-        named = [known(trigger, table.columns, column) for column in trigger.carry]
-        carried = list(dict.fromkeys([*table.key, *named]))
+    carried = table.names.carried(table.key)
     of = {column.name: column for column in table.columns.values()}
     old = "NULL" if operation == "insert" else as_json("OLD", (of[name] for name in carried))
     new = "NULL" if operation == "delete" else as_json("NEW", (of[name] for name in carried))
@@ -242,7 +219,7 @@ def condition(trigger: RowTrigger, table: Table, operation: str) -> str:
     """A row that isn't there has NULL in every column."""
 
     def column(side: str, name: str, _: bool) -> str:
-        name = known(trigger, table.columns, name)
+        name = table.names.own(name)
         absent = (operation, side) in (("insert", "old"), ("delete", "new"))
         return "NULL" if absent else f"{side.upper()}.{quoted_name(name)}"
 
@@ -258,10 +235,7 @@ def as_json(side: str, columns: Iterable[Column]) -> str:
         + ")"
         for start in range(0, len(given), WIDTH)
     ]
-    if len(pieces) == 1:
-        return pieces[0]
-    inner = " || ',' || ".join(f"substr({piece}, 2, length({piece}) - 2)" for piece in pieces)
-    return f"'{{' || {inner} || '}}'"
+    return one_object(pieces)
 
 
 def leaf(side: str, column: Column) -> str:
@@ -322,7 +296,3 @@ def literals(values: Iterable[object]) -> Iterator[str]:
 
 def quoted(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
-
-
-def quoted_name(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
