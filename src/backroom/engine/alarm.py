@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
+from backroom.engine.futures import rung_within
 from backroom.engine.office import Office
 from backroom.engine.settings import WorkerSettings
 from backroom.records.errors import StoreError
@@ -68,9 +69,9 @@ class Alarm:
         """What comes from here on is news."""
         self._rung.clear()
 
-    async def until_it_rings(self) -> None:
-        """Ringing since the last `hush` counts."""
-        await self._rung.wait()
+    async def until_it_rings(self, seconds: float) -> None:
+        """Or until the time is over. Ringing since the last `hush` counts."""
+        await rung_within(seconds, self._rung)
 
     async def until_there_may_be_work(self, seconds: float) -> None:
         """Until somebody rings, the file has changed, or the time is over."""

@@ -136,7 +136,7 @@ class Claiming:
                     room,
                     floors,
                     suspects=suspects,
-                    ruled=self._ruled or suspects,
+                    ruled=self._ruled,
                 )
             )
         except StoreError as error:

@@ -1,12 +1,13 @@
-"""Futures that another thread resolves."""
+"""Futures that another thread resolves, and waits with an end."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from concurrent.futures import Future
 from typing import Any
 
-__all__ = ["new_future", "resolve"]
+__all__ = ["new_future", "resolve", "rung_within"]
 
 
 def new_future() -> Future[Any]:
@@ -31,3 +32,13 @@ def resolve(
         future.set_result(value)
     else:
         future.set_exception(error)
+
+
+async def rung_within(seconds: float, event: asyncio.Event) -> None:
+    """Wait for an event, so long at most.
+
+    Not by `wait_for`: before Python 3.12 it swallows a cancel that comes together with the event.
+    """
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await event.wait()

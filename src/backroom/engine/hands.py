@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import logging
 from collections.abc import Callable
 from functools import partial
 
 from backroom.engine.attempt import Attempt, Watches, ending_verb
+from backroom.engine.futures import rung_within
 from backroom.engine.handler import Handler
 from backroom.engine.office import Office
 from backroom.records.errors import BackroomError, StoreError
@@ -107,9 +107,8 @@ class Hands:
     async def hand_back(self) -> None:
         """Have none left, and every end in the database."""
         self.interrupt(HandedBack())
-        with contextlib.suppress(TimeoutError):
-            if self.attempts:
-                await asyncio.wait_for(self._idle.wait(), 1.0)
+        if self.attempts:
+            await rung_within(1.0, self._idle)
         main = self._office.main
         # What still goes on is in threads that can't be stopped; its late writes will be refused.
         stuck = [

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import Sequence
 
 from backroom.engine.attempt import Attempt
+from backroom.engine.futures import rung_within
 from backroom.engine.office import Office
 from backroom.records.errors import StoreError
 from backroom.records.runs import Mail, RunRow
@@ -52,10 +52,7 @@ class News:
             watched = self._watched()
             if watched:
                 await self._look(watched)
-            # Not wait_for: before Python 3.12 it swallows a cancel that comes with the ring.
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(0.05):
-                    await self._rung.wait()
+            await rung_within(0.05, self._rung)
 
     def _watched(self) -> list[Attempt]:
         """Those that haven't ended meanwhile; a flow's thread may come here after its attempt."""

@@ -14,6 +14,7 @@ import asyncio
 import contextlib
 from collections.abc import Callable
 
+from backroom.engine.futures import rung_within
 from backroom.engine.handler import Clockwork
 from backroom.engine.office import Office
 from backroom.records import limits
@@ -47,9 +48,7 @@ class Timekeeper:
                 pause = await self._look()
             if pause > 0:
                 self._moved.clear()
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(pause):
-                        await self._moved.wait()
+                await rung_within(pause, self._moved)
 
     def clock_moved(self) -> None:
         """The database's clock was moved: look now. For tests."""

@@ -177,8 +177,7 @@ class Worker:
             self._hands.attempts and not self._hurry and (left := deadline - world.monotonic()) > 0
         ):
             self._alarm.hush()
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._alarm.until_it_rings(), left)
+            await self._alarm.until_it_rings(left)
 
     def lease_lost(self) -> None:
         """From the keeper's thread: we were declared dead. Drop everything, come back as

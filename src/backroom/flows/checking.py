@@ -51,14 +51,8 @@ __all__ = ["Finding", "check_run", "runs_under_way", "still_office"]
 T = TypeVar("T")
 
 PAGE = 200
-PASSED_OVER = {
-    "event",
-    "child",
-    "first",
-    "undo",
-    "lock",
-    REFUSED,
-}  # kept on the way; nothing is done by it
+# Kept on the way; nothing is done by it.
+PASSED_OVER = {"event", "child", "first", "undo", "lock", REFUSED}
 ENDED = {"failed", "cancelled"}  # how a flow, or its alternative, has ended
 EXPECTED = {"StepFailed", "RunFailed", "RunCancelled", "Rollback"}  # ends that a flow may come to
 

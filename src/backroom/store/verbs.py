@@ -22,9 +22,10 @@ in one statement in ascending order of id. A fenced verb that holds no longer is
 value in its place. Only the world's failures (connection, disk) raise, for the batch as a whole.
 
 Order within a batch, whatever the order in the list: Declare, AsDeclared, Pause and Resume, then
-Start, Emit, Cancel, Revive, Reschedule, CloseBreaker, then Progress, SaveStep, Lock, Probe,
-SaveWaits, then Settle, Park, Again, HandBack, Attention, then Expire, Prune, Erase and Fire, then
-Claim. So a completion and the next claim share a transaction, and the claim sees what it freed.
+Start, Emit, Cancel, Revive, Reschedule, CloseBreaker, and what is asked of triggers and schedules,
+then Progress, SaveStep, Lock, Probe, SaveWaits, then Settle, Park, Again, HandBack, Attention, then
+Expire, Prune, Erase and Fire, then Claim. So a completion and the next claim share a transaction,
+and the claim sees what it freed.
 """
 
 from __future__ import annotations
