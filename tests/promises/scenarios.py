@@ -73,6 +73,21 @@ def one_step(app: Backroom, hand: Hand) -> AsyncFlow[[], int]:
     return job
 
 
+def one_numbered_step(app: Backroom, hand: Hand) -> AsyncFlow[[int], int]:
+    """The same where it has to be told which run did what."""
+
+    @step
+    async def work(n: int) -> int:
+        hand.works()
+        return n
+
+    @app.flow
+    async def job(n: int) -> int:
+        return await work(n)
+
+    return job
+
+
 @scenario(sees=("succeeded", "[1,2,3]"), runs=1)
 def steps_in_sequence(app: Backroom, hand: Hand) -> Callable[[Site], object]:
     @step
@@ -490,14 +505,7 @@ def a_rewind(app: Backroom, hand: Hand) -> Callable[[Site], object]:
 
 @scenario(sees=[("succeeded", "1"), ("succeeded", "2"), 2], runs=2)
 def starts_in_the_callers_transaction(app: Backroom, hand: Hand) -> Callable[[Site], object]:
-    @step
-    async def work(n: int) -> int:
-        hand.works()
-        return n
-
-    @app.flow
-    async def job(n: int) -> int:
-        return await work(n)
+    job = one_numbered_step(app, hand)
 
     def play(site: Site) -> object:
         def book(connection: Any, n: int) -> str:
@@ -556,14 +564,7 @@ def keyed_starts(app: Backroom, hand: Hand) -> Callable[[Site], object]:
 
 @scenario(sees=[("succeeded", str(n)) for n in range(30)], runs=30)
 def many_starts(app: Backroom, hand: Hand) -> Callable[[Site], object]:
-    @step
-    async def work(n: int) -> int:
-        hand.works()
-        return n
-
-    @app.flow
-    async def job(n: int) -> int:
-        return await work(n)
+    job = one_numbered_step(app, hand)
 
     def play(site: Site) -> object:
         runs = app.start_many(job.prepare(n) for n in range(30))
@@ -788,14 +789,7 @@ def a_paused_queue(app: Backroom, hand: Hand) -> Callable[[Site], object]:
 
 @scenario(sees=[("succeeded", "1"), ("succeeded", "2")], runs=2)
 def the_urgent_one_first(app: Backroom, hand: Hand) -> Callable[[Site], object]:
-    @step
-    async def work(n: int) -> int:
-        hand.works()
-        return n
-
-    @app.flow
-    async def job(n: int) -> int:
-        return await work(n)
+    job = one_numbered_step(app, hand)
 
     def play(site: Site) -> object:
         late, soon = job.using(priority=9).start(1), job.using(priority=0).start(2)
@@ -979,14 +973,7 @@ def a_start_whose_await_was_forgotten(app: Backroom, hand: Hand) -> Callable[[Si
 
 @scenario(sees=[("succeeded", "0"), ("succeeded", "1"), ("succeeded", "2")], runs=3)
 def an_operators_limit(app: Backroom, hand: Hand) -> Callable[[Site], object]:
-    @step
-    async def work(n: int) -> int:
-        hand.works()
-        return n
-
-    @app.flow
-    async def job(n: int) -> int:
-        return await work(n)
+    job = one_numbered_step(app, hand)
 
     def play(site: Site) -> object:
         app.limit("default", concurrency=1, by="ann").wait()

@@ -13,6 +13,8 @@ from functools import partial
 from typing import Any
 from uuid import UUID
 
+import pytest
+
 from backroom.records.erasure import Erased
 from backroom.records.queues import Pruned, QueueRules
 from backroom.records.runs import Claims, NewRun, Started, StepRow, WaitRow, WorkerRow
@@ -55,9 +57,9 @@ from backroom.store.verbs import (
 )
 from tests.store.desk import HOUR, MINUTE, SECOND, child, event, timer
 from tests.store.model import Row
-from tests.store.trio import Trio
+from tests.store.trio import Different, Trio
 
-__all__ = ["KINDS", "Player"]
+__all__ = ["KINDS", "Player", "played"]
 
 DAY = 24 * HOUR
 FLOWS = ("flow", "other", "other@2")
@@ -619,3 +621,15 @@ def reconcile(p: Player) -> Verb:
     worker = p.chance.choice(WORKERS)
     held = [(row["id"], row["attempt"]) for row in p.hot() if row["worker"] == worker]
     return Reconcile(worker, frozenset(held[1:]))
+
+
+def played(three: Trio, seed: int, batches: int) -> Player:
+    """A player whom nothing has told the three apart. Otherwise the test fails, with what led to
+    it."""
+    player = Player(three, seed)
+    try:
+        player.play(batches)
+    except Different as error:
+        last = "\n".join(str(verbs) for verbs in three.done[-5:])
+        pytest.fail(f"{error}\nPlayer(three, {seed}).play({batches}); the last of it:\n{last}")
+    return player

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from backroom.store.verbs import Claim, SaveStep, Verb
-from tests.store.deeds import KINDS, Player
+from tests.store.deeds import KINDS, Player, played
 from tests.store.trio import Different, Trio, trio
 
 SEEDS = (96, 21, 64)
@@ -33,13 +33,7 @@ def test_the_same_verbs_leave_the_same_rows_in_all_three(three: Trio) -> None:
     missing = set(KINDS)
     for seed in SEEDS:
         three.empty()
-        player = Player(three, seed)
-        try:
-            player.play(BATCHES)
-        except Different as error:
-            last = "\n".join(str(verbs) for verbs in three.done[-5:])
-            pytest.fail(f"{error}\nPlayer(three, {seed}).play({BATCHES}); the last of it:\n{last}")
-        missing -= set(player.succeeded)
+        missing -= set(played(three, seed, BATCHES).succeeded)
     assert not missing
 
 

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.store.deeds import KINDS, Player
-from tests.store.trio import Different, trio
+from tests.store.deeds import KINDS, played
+from tests.store.trio import trio
 
 pytestmark = [pytest.mark.torture, pytest.mark.timeout(4 * 3600)]
 
@@ -33,14 +33,8 @@ def test_two_hundred_thousand_steps_without_a_difference(
     with trio(sqlite_file, postgres_dsn) as three:
         while done < steps:
             three.empty()
-            player = Player(three, seed)
-            try:
-                player.play(BATCHES)
-            except Different as error:
-                last = "\n".join(str(verbs) for verbs in three.done[-5:])
-                pytest.fail(f"{error}\nPlayer(three, {seed}).play({BATCHES}); the last:\n{last}")
+            total += played(three, seed, BATCHES).succeeded
             done += sum(map(len, three.done))
-            total += player.succeeded
             seed += 1
     assert not set(KINDS) - set(total)
     minutes = (time.monotonic() - began) / 60
